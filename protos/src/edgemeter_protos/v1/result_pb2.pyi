@@ -178,6 +178,7 @@ class Snapshot(_message.Message):
     PROCESS_CPU_NS_FIELD_NUMBER: _builtins.int
     INVOLUNTARY_SWITCHES_FIELD_NUMBER: _builtins.int
     GOVERNOR_FIELD_NUMBER: _builtins.int
+    RUN_DELAY_NS_FIELD_NUMBER: _builtins.int
     monotonic_ns: _builtins.int
     """CLOCK_MONOTONIC of the board."""
     frequency_hz: _builtins.int
@@ -196,6 +197,8 @@ class Snapshot(_message.Message):
     """Of the measured process and of everything the harness itself runs."""
     involuntary_switches: _builtins.int
     governor: _builtins.str
+    run_delay_ns: _builtins.int
+    """Time that the measured process's threads were ready to run and waited for a processor."""
     def __init__(
         self,
         *,
@@ -211,10 +214,11 @@ class Snapshot(_message.Message):
         process_cpu_ns: _builtins.int | None = ...,
         involuntary_switches: _builtins.int | None = ...,
         governor: _builtins.str = ...,
+        run_delay_ns: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_busy_ns", b"_cpu_busy_ns", "_cpu_steal_ns", b"_cpu_steal_ns", "_frequency_hz", b"_frequency_hz", "_involuntary_switches", b"_involuntary_switches", "_load_average_1m", b"_load_average_1m", "_process_cpu_ns", b"_process_cpu_ns", "_psi_cpu_some_us", b"_psi_cpu_some_us", "_temperature_millicelsius", b"_temperature_millicelsius", "_throttle_events", b"_throttle_events", "_throttled_bits", b"_throttled_bits", "cpu_busy_ns", b"cpu_busy_ns", "cpu_steal_ns", b"cpu_steal_ns", "frequency_hz", b"frequency_hz", "involuntary_switches", b"involuntary_switches", "load_average_1m", b"load_average_1m", "process_cpu_ns", b"process_cpu_ns", "psi_cpu_some_us", b"psi_cpu_some_us", "temperature_millicelsius", b"temperature_millicelsius", "throttle_events", b"throttle_events", "throttled_bits", b"throttled_bits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_busy_ns", b"_cpu_busy_ns", "_cpu_steal_ns", b"_cpu_steal_ns", "_frequency_hz", b"_frequency_hz", "_involuntary_switches", b"_involuntary_switches", "_load_average_1m", b"_load_average_1m", "_process_cpu_ns", b"_process_cpu_ns", "_psi_cpu_some_us", b"_psi_cpu_some_us", "_run_delay_ns", b"_run_delay_ns", "_temperature_millicelsius", b"_temperature_millicelsius", "_throttle_events", b"_throttle_events", "_throttled_bits", b"_throttled_bits", "cpu_busy_ns", b"cpu_busy_ns", "cpu_steal_ns", b"cpu_steal_ns", "frequency_hz", b"frequency_hz", "involuntary_switches", b"involuntary_switches", "load_average_1m", b"load_average_1m", "process_cpu_ns", b"process_cpu_ns", "psi_cpu_some_us", b"psi_cpu_some_us", "run_delay_ns", b"run_delay_ns", "temperature_millicelsius", b"temperature_millicelsius", "throttle_events", b"throttle_events", "throttled_bits", b"throttled_bits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_busy_ns", b"_cpu_busy_ns", "_cpu_steal_ns", b"_cpu_steal_ns", "_frequency_hz", b"_frequency_hz", "_involuntary_switches", b"_involuntary_switches", "_load_average_1m", b"_load_average_1m", "_process_cpu_ns", b"_process_cpu_ns", "_psi_cpu_some_us", b"_psi_cpu_some_us", "_temperature_millicelsius", b"_temperature_millicelsius", "_throttle_events", b"_throttle_events", "_throttled_bits", b"_throttled_bits", "cpu_busy_ns", b"cpu_busy_ns", "cpu_steal_ns", b"cpu_steal_ns", "frequency_hz", b"frequency_hz", "governor", b"governor", "involuntary_switches", b"involuntary_switches", "load_average_1m", b"load_average_1m", "monotonic_ns", b"monotonic_ns", "process_cpu_ns", b"process_cpu_ns", "psi_cpu_some_us", b"psi_cpu_some_us", "temperature_millicelsius", b"temperature_millicelsius", "throttle_events", b"throttle_events", "throttled_bits", b"throttled_bits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_busy_ns", b"_cpu_busy_ns", "_cpu_steal_ns", b"_cpu_steal_ns", "_frequency_hz", b"_frequency_hz", "_involuntary_switches", b"_involuntary_switches", "_load_average_1m", b"_load_average_1m", "_process_cpu_ns", b"_process_cpu_ns", "_psi_cpu_some_us", b"_psi_cpu_some_us", "_run_delay_ns", b"_run_delay_ns", "_temperature_millicelsius", b"_temperature_millicelsius", "_throttle_events", b"_throttle_events", "_throttled_bits", b"_throttled_bits", "cpu_busy_ns", b"cpu_busy_ns", "cpu_steal_ns", b"cpu_steal_ns", "frequency_hz", b"frequency_hz", "governor", b"governor", "involuntary_switches", b"involuntary_switches", "load_average_1m", b"load_average_1m", "monotonic_ns", b"monotonic_ns", "process_cpu_ns", b"process_cpu_ns", "psi_cpu_some_us", b"psi_cpu_some_us", "run_delay_ns", b"run_delay_ns", "temperature_millicelsius", b"temperature_millicelsius", "throttle_events", b"throttle_events", "throttled_bits", b"throttled_bits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cpu_busy_ns: _TypeAlias = _typing.Literal["cpu_busy_ns"]  # noqa: Y015
     _WhichOneofArgType__cpu_busy_ns: _TypeAlias = _typing.Literal["_cpu_busy_ns", b"_cpu_busy_ns"]  # noqa: Y015
@@ -230,6 +234,8 @@ class Snapshot(_message.Message):
     _WhichOneofArgType__process_cpu_ns: _TypeAlias = _typing.Literal["_process_cpu_ns", b"_process_cpu_ns"]  # noqa: Y015
     _WhichOneofReturnType__psi_cpu_some_us: _TypeAlias = _typing.Literal["psi_cpu_some_us"]  # noqa: Y015
     _WhichOneofArgType__psi_cpu_some_us: _TypeAlias = _typing.Literal["_psi_cpu_some_us", b"_psi_cpu_some_us"]  # noqa: Y015
+    _WhichOneofReturnType__run_delay_ns: _TypeAlias = _typing.Literal["run_delay_ns"]  # noqa: Y015
+    _WhichOneofArgType__run_delay_ns: _TypeAlias = _typing.Literal["_run_delay_ns", b"_run_delay_ns"]  # noqa: Y015
     _WhichOneofReturnType__temperature_millicelsius: _TypeAlias = _typing.Literal["temperature_millicelsius"]  # noqa: Y015
     _WhichOneofArgType__temperature_millicelsius: _TypeAlias = _typing.Literal["_temperature_millicelsius", b"_temperature_millicelsius"]  # noqa: Y015
     _WhichOneofReturnType__throttle_events: _TypeAlias = _typing.Literal["throttle_events"]  # noqa: Y015
@@ -250,6 +256,8 @@ class Snapshot(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_cpu_ns) -> _WhichOneofReturnType__process_cpu_ns | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__psi_cpu_some_us) -> _WhichOneofReturnType__psi_cpu_some_us | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_delay_ns) -> _WhichOneofReturnType__run_delay_ns | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature_millicelsius) -> _WhichOneofReturnType__temperature_millicelsius | None: ...
     @_typing.overload
@@ -300,6 +308,7 @@ class Conditions(_message.Message):
     GOVERNOR_FIELD_NUMBER: _builtins.int
     UNREADABLE_FIELD_NUMBER: _builtins.int
     SETTLED_AFTER_NS_FIELD_NUMBER: _builtins.int
+    RUN_DELAY_SHARE_FIELD_NUMBER: _builtins.int
     blocks_kept: _builtins.int
     blocks_voided: _builtins.int
     frequency_min_hz: _builtins.int
@@ -314,6 +323,8 @@ class Conditions(_message.Message):
     """The governor while measuring; empty where there is none."""
     settled_after_ns: _builtins.int
     """How long the run waited for the board to settle."""
+    run_delay_share: _builtins.float
+    """Share of the kept blocks' duration that the measured process waited for a processor."""
     @_builtins.property
     def before(self) -> Global___Snapshot: ...
     @_builtins.property
@@ -344,10 +355,11 @@ class Conditions(_message.Message):
         governor: _builtins.str = ...,
         unreadable: _abc.Iterable[_device_pb2.Observable] | None = ...,
         settled_after_ns: _builtins.int = ...,
+        run_delay_share: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_contention_share", b"_contention_share", "_frequency_max_hz", b"_frequency_max_hz", "_frequency_min_hz", b"_frequency_min_hz", "_involuntary_switches", b"_involuntary_switches", "_psi_share", b"_psi_share", "_steal_share", b"_steal_share", "_temperature_max_millicelsius", b"_temperature_max_millicelsius", "after", b"after", "before", b"before", "contention_share", b"contention_share", "frequency_max_hz", b"frequency_max_hz", "frequency_min_hz", b"frequency_min_hz", "involuntary_switches", b"involuntary_switches", "psi_share", b"psi_share", "steal_share", b"steal_share", "temperature_max_millicelsius", b"temperature_max_millicelsius"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_contention_share", b"_contention_share", "_frequency_max_hz", b"_frequency_max_hz", "_frequency_min_hz", b"_frequency_min_hz", "_involuntary_switches", b"_involuntary_switches", "_psi_share", b"_psi_share", "_run_delay_share", b"_run_delay_share", "_steal_share", b"_steal_share", "_temperature_max_millicelsius", b"_temperature_max_millicelsius", "after", b"after", "before", b"before", "contention_share", b"contention_share", "frequency_max_hz", b"frequency_max_hz", "frequency_min_hz", b"frequency_min_hz", "involuntary_switches", b"involuntary_switches", "psi_share", b"psi_share", "run_delay_share", b"run_delay_share", "steal_share", b"steal_share", "temperature_max_millicelsius", b"temperature_max_millicelsius"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contention_share", b"_contention_share", "_frequency_max_hz", b"_frequency_max_hz", "_frequency_min_hz", b"_frequency_min_hz", "_involuntary_switches", b"_involuntary_switches", "_psi_share", b"_psi_share", "_steal_share", b"_steal_share", "_temperature_max_millicelsius", b"_temperature_max_millicelsius", "after", b"after", "before", b"before", "blocks_kept", b"blocks_kept", "blocks_voided", b"blocks_voided", "contention_share", b"contention_share", "frequency_max_hz", b"frequency_max_hz", "frequency_min_hz", b"frequency_min_hz", "governor", b"governor", "involuntary_switches", b"involuntary_switches", "psi_share", b"psi_share", "settled_after_ns", b"settled_after_ns", "steal_share", b"steal_share", "temperature_max_millicelsius", b"temperature_max_millicelsius", "unreadable", b"unreadable", "void_reasons", b"void_reasons"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contention_share", b"_contention_share", "_frequency_max_hz", b"_frequency_max_hz", "_frequency_min_hz", b"_frequency_min_hz", "_involuntary_switches", b"_involuntary_switches", "_psi_share", b"_psi_share", "_run_delay_share", b"_run_delay_share", "_steal_share", b"_steal_share", "_temperature_max_millicelsius", b"_temperature_max_millicelsius", "after", b"after", "before", b"before", "blocks_kept", b"blocks_kept", "blocks_voided", b"blocks_voided", "contention_share", b"contention_share", "frequency_max_hz", b"frequency_max_hz", "frequency_min_hz", b"frequency_min_hz", "governor", b"governor", "involuntary_switches", b"involuntary_switches", "psi_share", b"psi_share", "run_delay_share", b"run_delay_share", "settled_after_ns", b"settled_after_ns", "steal_share", b"steal_share", "temperature_max_millicelsius", b"temperature_max_millicelsius", "unreadable", b"unreadable", "void_reasons", b"void_reasons"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__contention_share: _TypeAlias = _typing.Literal["contention_share"]  # noqa: Y015
     _WhichOneofArgType__contention_share: _TypeAlias = _typing.Literal["_contention_share", b"_contention_share"]  # noqa: Y015
@@ -359,6 +371,8 @@ class Conditions(_message.Message):
     _WhichOneofArgType__involuntary_switches: _TypeAlias = _typing.Literal["_involuntary_switches", b"_involuntary_switches"]  # noqa: Y015
     _WhichOneofReturnType__psi_share: _TypeAlias = _typing.Literal["psi_share"]  # noqa: Y015
     _WhichOneofArgType__psi_share: _TypeAlias = _typing.Literal["_psi_share", b"_psi_share"]  # noqa: Y015
+    _WhichOneofReturnType__run_delay_share: _TypeAlias = _typing.Literal["run_delay_share"]  # noqa: Y015
+    _WhichOneofArgType__run_delay_share: _TypeAlias = _typing.Literal["_run_delay_share", b"_run_delay_share"]  # noqa: Y015
     _WhichOneofReturnType__steal_share: _TypeAlias = _typing.Literal["steal_share"]  # noqa: Y015
     _WhichOneofArgType__steal_share: _TypeAlias = _typing.Literal["_steal_share", b"_steal_share"]  # noqa: Y015
     _WhichOneofReturnType__temperature_max_millicelsius: _TypeAlias = _typing.Literal["temperature_max_millicelsius"]  # noqa: Y015
@@ -373,6 +387,8 @@ class Conditions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__involuntary_switches) -> _WhichOneofReturnType__involuntary_switches | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__psi_share) -> _WhichOneofReturnType__psi_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_delay_share) -> _WhichOneofReturnType__run_delay_share | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__steal_share) -> _WhichOneofReturnType__steal_share | None: ...
     @_typing.overload

@@ -1,10 +1,16 @@
-"""What all tests share: in CI, a skipped test is a failed run unless its reason is expected."""
+"""What all tests share: material and desks; and in CI, a test that skips without leave fails the run."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.desk import Desk
 
 EXPECTED_SKIPS: tuple[str, ...] = ()
 """Beginnings of the reasons for which a test may skip in CI too."""
@@ -30,3 +36,40 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("skipped without leave in CI", red=True)
         for line in _unexpected:
             terminalreporter.line(line)
+
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with stripes.keras, stripes.npz and the files that must be refused."""
+    folder = tmp_path_factory.mktemp("material")
+    done = subprocess.run(
+        [sys.executable, HERE / "train_stripes.py", folder], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """An empty desk."""
+    desk = Desk(tmp_path)
+    yield desk
+    desk.finish()
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory, material: Path) -> Iterator[Desk]:
+    """A desk with a coordinator, one attached board, the model `stripes` and the data `stripes`."""
+    desk = Desk(tmp_path_factory.mktemp("office"))
+    try:
+        desk.serve()
+        desk.join()
+        desk.attend()
+        desk.ok(f"edgemeter model add {material / 'stripes.keras'}")
+        desk.ok(f"edgemeter data add {material / 'stripes.npz'}")
+        yield desk
+    finally:
+        desk.finish()

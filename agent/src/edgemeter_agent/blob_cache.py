@@ -1,0 +1,181 @@
+"""What was fetched: a folder of files named by the SHA-256 of their content.
+
+A blob arrives in `partial/`, where a broken transfer goes on later, and is renamed once it is whole,
+verified and on disk. Hashing and writing have a thread beside the one that receives.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import queue
+import re
+import threading
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+from edgemeter_agent import durable
+
+Chunk = bytes | bytearray | memoryview
+Source = Callable[[int], Iterable[Chunk]]
+"""The bytes of one blob from an offset on."""
+
+LIMIT_BYTES = 8 * 1024**3
+"""A board's card is small; the least recently used blobs go when the cache grows over this."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_QUEUED_CHUNKS = 16
+_READ_BYTES = 1024 * 1024
+
+
+class BlobDamagedError(Exception):
+    """What arrived is not what the digest names."""
+
+
+class DiskFullError(Exception):
+    """The disk has no room for the blob."""
+
+
+class BlobCache:
+    """Used by one thread at a time."""
+
+    def __init__(self, root: Path, *, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._whole = root / "blobs"
+        self._partial = root / "partial"
+        self._limit_bytes = limit_bytes
+        for folder in (self._whole, self._partial):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def find(self, digest: str) -> Path | None:
+        """The blob's file, None where it is not here. Cards rot: the content is hashed again on every use,
+        and a damaged file is removed."""
+        path = self._whole / _checked(digest)
+        try:
+            with path.open("rb") as file:
+                found = _hash(file.fileno()).hexdigest()
+        except FileNotFoundError:
+            return None
+        if found != digest:
+            path.unlink()
+            return None
+        os.utime(path)
+        return path
+
+    def fetch(self, digest: str, source: Source, *, received: Callable[[int], None]) -> Path:
+        """Pulls a blob, from where an earlier try broke off, and returns its file.
+
+        `received` is told the bytes that are here after each chunk. Raises BlobDamagedError (nothing of it
+        is kept), DiskFullError (likewise), or what `source` raises (what arrived is kept).
+        """
+        partial = self._partial / _checked(digest)
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            sink = _Sink(descriptor)
+            sink.start()
+            try:
+                size_bytes = sink.offset_bytes
+                for chunk in source(size_bytes):
+                    sink.put(chunk)
+                    size_bytes += len(chunk)
+                    received(size_bytes)
+            finally:
+                sink.finish()
+            found = sink.digest()
+            if found != digest:
+                raise BlobDamagedError(f"blob {digest[:12]}: {size_bytes} bytes arrived with SHA-256 {found}")
+            os.fsync(descriptor)
+        except BlobDamagedError:
+            partial.unlink()
+            raise
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            partial.unlink()
+            raise DiskFullError(f"no room for blob {digest[:12]} in {self._whole.parent}") from error
+        finally:
+            os.close(descriptor)
+        path = self._whole / digest
+        partial.replace(path)
+        durable.sync_folder(self._whole)
+        return path
+
+    def discard_partial(self, digest: str) -> None:
+        """Forgets what a broken transfer left."""
+        (self._partial / _checked(digest)).unlink(missing_ok=True)
+
+    def trim(self, *, keep: Collection[str]) -> None:
+        """Removes the least recently used blobs over the limit, but none of `keep`."""
+        entries = [
+            (entry.stat(), Path(entry.path))
+            for folder in (self._whole, self._partial)
+            for entry in os.scandir(folder)
+        ]
+        excess_bytes = sum(stat.st_size for stat, _ in entries) - self._limit_bytes
+        for stat, path in sorted(entries, key=lambda entry: entry[0].st_mtime_ns):
+            if excess_bytes <= 0:
+                return
+            if path.name not in keep:
+                path.unlink(missing_ok=True)
+                excess_bytes -= stat.st_size
+
+
+class _Sink:
+    """Hashes and writes in a thread of its own: both release the interpreter's lock."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._hash = _hash(descriptor)
+        self.offset_bytes = os.lseek(descriptor, 0, os.SEEK_END)
+        self._chunks: queue.Queue[Chunk | None] = queue.Queue(_QUEUED_CHUNKS)
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._drain, name="blob-sink", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, chunk: Chunk) -> None:
+        """Raises OSError where an earlier chunk could not be written."""
+        if self._error is not None:
+            raise self._error
+        self._chunks.put(chunk)
+
+    def finish(self) -> None:
+        """Waits until all chunks are written."""
+        self._chunks.put(None)
+        self._thread.join()
+
+    def digest(self) -> str:
+        """Of everything, once finished. Raises OSError where a chunk could not be written."""
+        if self._error is not None:
+            raise self._error
+        return self._hash.hexdigest()
+
+    def _drain(self) -> None:
+        while (chunk := self._chunks.get()) is not None:
+            if self._error is not None:
+                continue
+            try:
+                rest = memoryview(chunk)
+                self._hash.update(rest)
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+            except OSError as error:
+                self._error = error
+
+
+def _hash(descriptor: int) -> hashlib._Hash:
+    """Of the file's content from its start."""
+    digest = hashlib.sha256()
+    offset_bytes = 0
+    while block := os.pread(descriptor, _READ_BYTES, offset_bytes):
+        digest.update(block)
+        offset_bytes += len(block)
+    return digest
+
+
+def _checked(digest: str) -> str:
+    # It becomes a file's name.
+    if not _DIGEST.fullmatch(digest):
+        raise BlobDamagedError(f"{digest[:80]!r} is no SHA-256 digest")
+    return digest

@@ -1,0 +1,101 @@
+"""How the link comes and goes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from edgemeter_agent import cli, identity
+from edgemeter_agent.link.core import EXIT_SUPERSEDED
+from edgemeter_protos.v1 import fleet_pb2
+
+
+def test_it_reconnects_when_the_coordinator_comes_back(coordinator, start_link, wait):
+    agent = start_link("measure")
+    wait(lambda: coordinator.attached, "the first session")
+    coordinator.stop()
+    coordinator.start()
+    wait(lambda: coordinator.attached and len(coordinator.seen.hellos) >= 2, "the second session")
+    coordinator.offer("job", [b"artifact"])
+    wait(lambda: coordinator.end_of("job"), "a job's end")
+    assert agent.exit_code is None
+
+
+def test_it_reconnects_when_heartbeats_go_unanswered(coordinator, start_link, wait):
+    coordinator.faults.silent = True
+    start_link("measure")
+    wait(lambda: len(coordinator.seen.hellos) >= 2, "another session")
+    coordinator.faults.silent = False
+    wait(lambda: coordinator.attached, "a session that lasts")
+
+
+def test_a_running_attempt_survives_a_lost_stream(coordinator, start_link, wait, tmp_path):
+    coordinator.offer("job", [b"artifact"])
+    start_link("hang", tmp_path / "pid")
+    wait((tmp_path / "pid").exists, "the engine's child")
+    goodbye = fleet_pb2.Goodbye(reason=fleet_pb2.GOODBYE_REASON_SHUTTING_DOWN)
+    coordinator.tell(fleet_pb2.AttachResponse(goodbye=goodbye))
+    wait(lambda: len(coordinator.seen.hellos) >= 2, "another session")
+    held = coordinator.seen.hellos[1].held
+    assert [(ref.job_id, ref.attempt) for ref in held] == [("job", 1)]
+    assert coordinator.end_of("job") is None
+
+
+def test_the_newest_session_wins(coordinator, start_link, wait):
+    older = start_link("measure", state="one")
+    wait(lambda: coordinator.attached, "the older session")
+    newer = start_link("measure", state="two")
+    assert older.join() == EXIT_SUPERSEDED
+    coordinator.offer("job", [b"artifact"])
+    wait(lambda: coordinator.end_of("job"), "a job's end")
+    assert newer.exit_code is None
+
+
+def test_a_revoked_board_says_so_once_and_waits(coordinator, start_link, wait, caplog):
+    coordinator.faults.revoked = True
+    agent = start_link("measure")
+    wait(lambda: "this board's certificate is revoked: join again" in caplog.text, "the line in the log")
+    assert len(coordinator.seen.hellos) == 1
+    assert agent.stop() == 0
+
+
+def test_run_before_join_is_one_line(tmp_path, capsys):
+    assert cli.main(["run", "--state-dir", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "has not joined a coordinator" in said
+    assert said.count("\n") == 1
+
+
+def test_the_command_runs_once_a_state_directory_and_ends_at_sigterm(coordinator, identity, tmp_path, wait):
+    save(identity, tmp_path)
+    command = [sys.executable, "-m", "edgemeter_agent", "run", "--state-dir", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
+        try:
+            wait(lambda: coordinator.attached, "the first agent")
+            second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            assert second.returncode == 1
+            assert f"another edgemeter-agent (pid {first.pid})" in second.stderr
+            assert second.stderr.count("\n") == 1
+        finally:
+            first.terminate()
+            _, said = first.communicate(timeout=30)
+    assert first.returncode == 0
+    assert "stopped by SIGTERM" in said
+    assert "Traceback" not in said
+    wait(lambda: not coordinator.attached, "the stream's end")
+
+
+def save(joined, folder):
+    identity.save(joined, folder / "identity.json")
+
+
+def test_the_idle_agent_imports_nothing_heavy(coordinator, identity, tmp_path):
+    """The budget of an idle board is 40 MB: numpy alone would break it."""
+    program = (
+        "import sys; from edgemeter_agent import cli; "
+        "from edgemeter_agent.cli import run; from edgemeter_agent.link import driver; "
+        "from edgemeter_agent.board.facts import read_facts; read_facts(); "
+        "print(sorted({'numpy', 'ai_edge_litert', 'tflite_runtime', 'tensorflow', 'cryptography'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr

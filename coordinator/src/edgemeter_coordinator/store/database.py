@@ -10,12 +10,28 @@ from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import BigInteger, Connection, Engine, cast, create_engine, event, func, literal_column, select
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Engine,
+    cast,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.engine import URL, make_url
 
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 30
+
+
+class NewerSchema(Exception):
+    """The database was written by a newer edgemeter: one line for the user."""
 
 
 class Database:
@@ -37,10 +53,20 @@ class Database:
         return cls(URL.create("sqlite", database=str(state_dir / "edgemeter.db")))
 
     def migrate(self) -> None:
-        """Brings the schema to the newest revision; creates it in an empty database."""
+        """Brings the schema to the newest revision; creates it in an empty database.
+
+        Raises NewerSchema, and changes nothing, where the database has a revision that is not known here.
+        """
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self.engine.begin() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+            if current is not None and current not in known:
+                raise NewerSchema(
+                    f"the database {self.url.render_as_string()} was written by a newer edgemeter "
+                    f"(schema {current}): upgrade this one"
+                )
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -65,7 +91,8 @@ def now_ms(connection: Connection) -> int:
     if connection.dialect.name == "sqlite":
         # strftime's %f has milliseconds; 'subsec' needs SQLite 3.42.
         clock: Any = literal_column(
-            "CAST(strftime('%s', 'now') AS INTEGER) * 1000 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER)"
+            "CAST(strftime('%s', 'now') AS INTEGER) * 1000"
+            " + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER)"
         )
     else:
         clock = cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)

@@ -1,0 +1,80 @@
+"""Taking what only one coordinator may have: a state directory, and ports."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+from typing import BinaryIO
+
+import grpc
+import grpc.aio
+
+from edgemeter_coordinator.authority import ServerIdentity
+
+
+class ServeError(Exception):
+    """Why the coordinator can't start: one line."""
+
+
+def lock(state_dir: Path) -> BinaryIO:
+    """Takes `state_dir`, made where it is missing, for as long as the file stays open. Raises ServeError."""
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (state_dir / "lock").open("a+b")
+    except OSError as error:
+        raise ServeError(
+            f"the state directory {state_dir} can't be used ({error.strerror}): "
+            "choose another with --state-dir"
+        ) from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read(20).decode(errors="replace").strip()
+        file.close()
+        raise ServeError(
+            f"the state directory {state_dir} is in use by another coordinator "
+            f"(process {holder or 'unknown'}): stop that one, or choose another with --state-dir"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()).encode())
+    file.flush()
+    return file
+
+
+def bind(
+    server: grpc.aio.Server, host: str, port: int, identity: ServerIdentity, client_ca_pem: bytes | None
+) -> int:
+    """Binds `server`; the port that it got. Clients need a certificate of `client_ca_pem` where it is given.
+
+    Raises ServeError.
+    """
+    credentials = grpc.ssl_server_credentials(
+        [(identity.key_pem, identity.chain_pem)],
+        root_certificates=client_ca_pem,
+        require_client_auth=client_ca_pem is not None,
+    )
+    try:
+        bound = server.add_secure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", credentials)
+    except RuntimeError:
+        bound = 0
+    if bound == 0:
+        raise ServeError(
+            f"can't listen on {host} port {port} ({_why_not(host, port)}): choose another port or host"
+        )
+    return bound
+
+
+def _why_not(host: str, port: int) -> str:
+    """gRPC says only that it failed; the system says why."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen()
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
+    return "the reason is unknown"

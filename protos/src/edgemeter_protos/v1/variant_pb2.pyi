@@ -142,6 +142,7 @@ class Quality(_message.Message):
     SAMPLES_FIELD_NUMBER: _builtins.int
     CI95_LOW_FIELD_NUMBER: _builtins.int
     CI95_HIGH_FIELD_NUMBER: _builtins.int
+    UNSCORED_REASON_FIELD_NUMBER: _builtins.int
     metric: _builtins.str
     value: _builtins.float
     samples: _builtins.int
@@ -149,6 +150,8 @@ class Quality(_message.Message):
     ci95_low: _builtins.float
     """95 % interval of value where the metric has one."""
     ci95_high: _builtins.float
+    unscored_reason: _builtins.str
+    """Why there is no value, where outputs came and can't be scored; then value and samples are 0."""
     def __init__(
         self,
         *,
@@ -157,10 +160,11 @@ class Quality(_message.Message):
         samples: _builtins.int = ...,
         ci95_low: _builtins.float | None = ...,
         ci95_high: _builtins.float | None = ...,
+        unscored_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ci95_high", b"_ci95_high", "_ci95_low", b"_ci95_low", "ci95_high", b"ci95_high", "ci95_low", b"ci95_low"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ci95_high", b"_ci95_high", "_ci95_low", b"_ci95_low", "ci95_high", b"ci95_high", "ci95_low", b"ci95_low", "metric", b"metric", "samples", b"samples", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ci95_high", b"_ci95_high", "_ci95_low", b"_ci95_low", "ci95_high", b"ci95_high", "ci95_low", b"ci95_low", "metric", b"metric", "samples", b"samples", "unscored_reason", b"unscored_reason", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ci95_high: _TypeAlias = _typing.Literal["ci95_high"]  # noqa: Y015
     _WhichOneofArgType__ci95_high: _TypeAlias = _typing.Literal["_ci95_high", b"_ci95_high"]  # noqa: Y015

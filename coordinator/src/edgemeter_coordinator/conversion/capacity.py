@@ -1,0 +1,30 @@
+"""How many conversion workers a machine bears. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WORKER_BYTES = 1_500_000_000
+"""TensorFlow loaded (0.6 GB), a model of some ten million parameters and its calibration."""
+
+SERVICE_SHARE = 0.2
+"""Of the memory, kept for the service, the database's cache and the system."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capacity:
+    workers: int
+    # Of one worker; it is killed when it uses more.
+    memory_limit_bytes: int
+
+
+def capacity(*, cpu_count: int, memory_bytes: int, workers: int | None = None) -> Capacity:
+    """As many workers as there are processors and memory for, at least one; or `workers`, where given.
+
+    Their limits together never exceed what the machine, or the control group, has.
+    """
+    usable_bytes = int(memory_bytes * (1 - SERVICE_SHARE))
+    if workers is None:
+        workers = min(cpu_count, usable_bytes // WORKER_BYTES)
+    workers = max(1, workers)
+    return Capacity(workers=workers, memory_limit_bytes=usable_bytes // workers)

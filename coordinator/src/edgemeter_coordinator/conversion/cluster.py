@@ -1,0 +1,156 @@
+"""The Dask cluster: worker processes on this machine, started when first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edgemeter_coordinator.conversion.capacity import Capacity
+
+T = TypeVar("T")
+
+ALLOWED_DEATHS = 1
+"""A worker may die of its neighbours' memory use: a task gets a second one, and no third."""
+
+WORKER_TTL = "15 minutes"
+"""A worker that says nothing for so long is given up. Converters hold the interpreter's lock for minutes,
+and nothing is heard of a worker in that time."""
+
+WORKER_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerDiedError(Exception):
+    """The worker process was killed, or ran out of memory, each time that the task was tried."""
+
+
+class Cluster:
+    """Runs functions in worker processes, one at a time in each.
+
+    Workers are spawned, not forked: nothing of the service's gRPC threads reaches them. The scheduler
+    listens on loopback, behind TLS with keys made for this cluster, since whoever could reach it could
+    run code.
+    """
+
+    def __init__(self, *, capacity: Capacity, scratch_dir: Path) -> None:
+        self.capacity = capacity
+        self._scratch_dir = scratch_dir
+        self._slots = asyncio.Semaphore(capacity.workers)
+        self._starting: asyncio.Task[None] | None = None
+        self._cluster: Any = None
+        self._client: Any = None
+        self._calls = 0
+
+    @property
+    def started(self) -> bool:
+        return self._client is not None
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """`function(*args)` in a worker; waits for a free one. Cancelling this kills the worker's process.
+
+        Raises WorkerDiedError, or what the function raises. Function and arguments are pickled.
+        """
+        from distributed.scheduler import KilledWorker
+
+        async with self._slots:
+            client = await self._started()
+            self._calls += 1
+            future = client.submit(
+                function, *args, key=f"{getattr(function, '__name__', 'task')}-{self._calls}", pure=False
+            )
+            try:
+                result: T = await future
+            except KilledWorker:
+                limit_gb = self.capacity.memory_limit_bytes / 1e9
+                raise WorkerDiedError(
+                    f"the conversion worker died {ALLOWED_DEATHS + 1} times: it was killed, it crashed, or "
+                    f"it needed more than its {limit_gb:.1f} GB of memory"
+                ) from None
+            except asyncio.CancelledError:
+                # A thread can't be stopped, so its process is; shielded, for the canceller may not wait.
+                await asyncio.shield(self._kill(future))
+                raise
+            finally:
+                future.release()
+            return result
+
+    async def close(self) -> None:
+        """Ends the worker processes, with what they are doing."""
+        if self._starting is not None and not self._starting.done():
+            await asyncio.wait([self._starting])
+        client, cluster = self._client, self._cluster
+        self._client = self._cluster = self._starting = None
+        if client is not None:
+            await client.close()
+        if cluster is not None:
+            await cluster.close()
+
+    async def _started(self) -> Any:
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start(), name="start conversion workers")
+        try:
+            # Shielded: others wait for it too, and half a cluster would leave processes behind.
+            await asyncio.shield(self._starting)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self._starting = None
+            raise
+        return self._client
+
+    async def _start(self) -> None:
+        # Here, since it costs half a second that a coordinator with nothing to convert need not pay.
+        import dask
+        from distributed import Client, LocalCluster
+
+        self._scratch_dir.mkdir(parents=True, exist_ok=True)
+        environment = dask.config.get("distributed.nanny.pre-spawn-environ")
+        settings = {
+            "distributed.worker.multiprocessing-method": "spawn",
+            # A worker keeps what TensorFlow once took, so it must not stop at a threshold, only at the limit.
+            "distributed.worker.memory.target": False,
+            "distributed.worker.memory.spill": False,
+            "distributed.worker.memory.pause": False,
+            "distributed.worker.memory.terminate": 0.95,
+            "distributed.scheduler.worker-ttl": WORKER_TTL,
+            "distributed.nanny.pre-spawn-environ": {**environment, **WORKER_ENVIRONMENT},
+        }
+        with dask.config.set(settings):
+            cluster = await LocalCluster(
+                n_workers=self.capacity.workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                scheduler_port=0,
+                dashboard_address=None,
+                worker_dashboard_address=None,
+                security=True,
+                memory_limit=self.capacity.memory_limit_bytes,
+                local_directory=str(self._scratch_dir),
+                scheduler_kwargs={"allowed_failures": ALLOWED_DEATHS},
+                silence_logs=logging.CRITICAL,
+                asynchronous=True,
+            )
+            try:
+                self._client = await Client(cluster, asynchronous=True)
+            except BaseException:
+                await cluster.close()
+                raise
+        self._cluster = cluster
+        logger.info(
+            "%d conversion workers of %.1f GB", self.capacity.workers, self.capacity.memory_limit_bytes / 1e9
+        )
+
+    async def _kill(self, future: Any) -> None:
+        """Takes a task from the cluster; kills the worker process that is at it."""
+        if self._client is None:
+            return
+        task = self._cluster.scheduler.tasks.get(future.key)
+        busy = task.processing_on.address if task is not None and task.processing_on is not None else None
+        await future.cancel()
+        if busy is not None:
+            await self._client.restart_workers([busy], timeout=30, raise_for_error=False)

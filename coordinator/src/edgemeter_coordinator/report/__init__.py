@@ -1,0 +1,1 @@
+"""Results as people and programs read them: exports with their schema, and tables. Pure."""

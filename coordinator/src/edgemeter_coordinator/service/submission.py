@@ -1,0 +1,299 @@
+"""A study from what a user asks for: checked first, then written in one transaction, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from edgemeter_converters import recipes
+from edgemeter_converters.datasets import check_fits
+from edgemeter_converters.exceptions import ConversionError
+from edgemeter_converters.identity import tool_versions, variant_id
+from edgemeter_converters.recipes import Recipe
+from edgemeter_coordinator.conversion.engine import SEED
+from edgemeter_coordinator.ids import new_id
+from edgemeter_coordinator.refusal import Refused
+from edgemeter_coordinator.schedule.leases import JobState
+from edgemeter_coordinator.schedule.planning import PlannedVariant, plan_problem, plan_variants, unrunnable
+from edgemeter_coordinator.schedule.selecting import NoDeviceMatchesError, select
+from edgemeter_coordinator.service.references import pick
+from edgemeter_coordinator.service.study_view import StudyRows
+from edgemeter_coordinator.store import datasets, devices, jobs, models, studies, variants
+from edgemeter_coordinator.store.database import now_ms
+from edgemeter_coordinator.store.datasets import DatasetRow
+from edgemeter_coordinator.store.devices import Device
+from edgemeter_coordinator.store.jobs import StudyJob
+from edgemeter_coordinator.store.models import ModelRow
+from edgemeter_coordinator.store.studies import StudyRow, StudyVariantRow
+from edgemeter_protos.v1 import lab_pb2, refusal_pb2
+
+MAX_RECIPES = 100
+MAX_NAME_CHARACTERS = 128
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadRecipe:
+    """A recipe as it was read, and the versions of the tools that would carry it out."""
+
+    recipe: Recipe
+    tool_versions: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return str(self.recipe)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submitted:
+    rows: StudyRows
+    # Boards that have a job to claim at once, nothing being left to build.
+    device_ids: tuple[str, ...]
+
+
+def check_name(noun: str, name: str) -> str:
+    """`name` itself. Raises Refused (BAD_REQUEST) unless it is short and can be typed and printed."""
+    if not name or len(name) > MAX_NAME_CHARACTERS or not name.isprintable() or name != name.strip():
+        raise Refused(
+            refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
+            f"{name[:40]!r} can't be a {noun}'s name: 1 to {MAX_NAME_CHARACTERS} printable characters",
+        )
+    return name
+
+
+def read_recipes(texts: Sequence[str]) -> list[ReadRecipe]:
+    """The recipes of a study, the baseline first.
+
+    Raises Refused: UNKNOWN_RECIPE, BAD_REQUEST where there is none, too many, or one twice.
+    """
+    if not 0 < len(texts) <= MAX_RECIPES:
+        raise Refused(
+            refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
+            f"{len(texts)} recipes are named: a study takes 1 to {MAX_RECIPES}",
+        )
+    read: dict[str, Recipe] = {}
+    for text in texts:
+        try:
+            recipe = recipes.parse(text)
+        except ConversionError as error:
+            raise refusal_of(error) from error
+        if str(recipe) in read:
+            raise Refused(
+                refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
+                f"recipe {text!r} is named twice ({recipe}): a study measures a variant once",
+            )
+        read[str(recipe)] = recipe
+    return [ReadRecipe(recipe=recipe, tool_versions=tool_versions(recipe)) for recipe in read.values()]
+
+
+def check_plan(request: lab_pb2.CreateStudyRequest) -> None:
+    """Raises Refused (BAD_REQUEST) for a plan that is out of bounds."""
+    problem = plan_problem(request.plan)
+    if problem is not None:
+        raise Refused(refusal_pb2.REFUSAL_REASON_BAD_REQUEST, problem)
+
+
+def submit(
+    connection: Connection, request: lab_pb2.CreateStudyRequest, read: Sequence[ReadRecipe], *, user: str
+) -> Submitted:
+    """Creates a study with its variants and jobs; with `dry_run` says what would be created.
+
+    Raises Refused: NOT_FOUND, ALREADY_EXISTS, SHAPE_MISMATCH, NO_DEVICE_MATCHES, BAD_REQUEST. Nothing is
+    written then.
+    """
+    model = find_model(connection, request.model)
+    dataset = find_dataset(connection, request.dataset)
+    try:
+        check_fits(model.signature, list(dataset.description.inputs), dataset.description.classes)
+    except ConversionError as error:
+        raise refusal_of(error, f"{dataset.name} does not fit {model.name}: ") from error
+    boards = _boards(connection, request.devices, read)
+    planned = _planned(connection, model, dataset, read)
+    name = _study_name(connection, request.name, model)
+    if request.dry_run:
+        return Submitted(
+            rows=_imagined(connection, request, name, model, dataset, planned, boards, user), device_ids=()
+        )
+    study_id = new_id()
+    for variant in planned:
+        if variant.build:
+            variants.await_build(
+                connection,
+                variant.variant_id,
+                model_digest=model.digest,
+                dataset_digest=dataset.digest,
+                recipe=variant.recipe,
+            )
+    studies.add(
+        connection,
+        study_id=study_id,
+        name=name,
+        model_digest=model.digest,
+        dataset_digest=dataset.digest,
+        plan=request.plan,
+        created_by=user,
+        planned=planned,
+    )
+    board_ids = [board.id for board in boards]
+    state = _first_state(planned)
+    jobs.create(connection, study_id, board_ids, state)
+    return Submitted(
+        rows=study_rows(connection, study_id),
+        device_ids=tuple(board_ids) if state is JobState.QUEUED else (),
+    )
+
+
+def find_model(connection: Connection, reference: str) -> ModelRow:
+    """By name, digest or the start of a digest. Raises Refused: NOT_FOUND, BAD_REQUEST."""
+    return pick(
+        reference,
+        models.referred(connection, reference),
+        noun="model",
+        key=lambda row: row.digest,
+        names=lambda: [row.name for row in models.every(connection)],
+    )
+
+
+def find_dataset(connection: Connection, reference: str) -> DatasetRow:
+    """As find_model."""
+    return pick(
+        reference,
+        datasets.referred(connection, reference),
+        noun="dataset",
+        key=lambda row: row.digest,
+        names=lambda: [row.name for row in datasets.every(connection)],
+    )
+
+
+def find_study(connection: Connection, reference: str) -> StudyRow:
+    """By id, name or the start of an id. Raises Refused: NOT_FOUND, BAD_REQUEST."""
+    return pick(
+        reference,
+        studies.referred(connection, reference),
+        noun="study",
+        key=lambda row: row.id,
+        names=lambda: studies.names(connection),
+    )
+
+
+def study_rows(connection: Connection, study_id: str) -> StudyRows:
+    """All rows of a study that exists."""
+    study = studies.get(connection, study_id)
+    assert study is not None
+    return StudyRows(
+        study=study,
+        variants=studies.variants_of(connection, [study_id])[study_id],
+        jobs=jobs.of_study(connection, study_id),
+    )
+
+
+def refusal_of(error: ConversionError, context: str = "") -> Refused:
+    """What a user reads of a converter's refusal."""
+    reason = error.reason or refusal_pb2.REFUSAL_REASON_BAD_REQUEST
+    return Refused(refusal_pb2.RefusalReason.ValueType(reason), f"{context}{error.message}")
+
+
+def _boards(connection: Connection, selectors: Sequence[str], read: Sequence[ReadRecipe]) -> list[Device]:
+    try:
+        boards = select(devices.every(connection), selectors)
+    except NoDeviceMatchesError as error:
+        raise Refused(refusal_pb2.REFUSAL_REASON_NO_DEVICE_MATCHES, str(error)) from error
+    for board in boards:
+        for each in read:
+            problem = unrunnable(str(each), recipes.runtimes(each.recipe), board.name, board.facts.runtimes)
+            if problem is not None:
+                raise Refused(refusal_pb2.REFUSAL_REASON_NO_DEVICE_MATCHES, problem)
+    return boards
+
+
+def _planned(
+    connection: Connection, model: ModelRow, dataset: DatasetRow, read: Sequence[ReadRecipe]
+) -> list[PlannedVariant]:
+    wanted = [
+        (
+            variant_id(
+                model.digest,
+                each.recipe,
+                dataset.calibration_digest,
+                dataset.evaluation_digest,
+                each.tool_versions,
+                SEED,
+            ),
+            str(each),
+        )
+        for each in read
+    ]
+    return plan_variants(wanted, variants.states(connection, [wanted_id for wanted_id, _ in wanted]))
+
+
+def _study_name(connection: Connection, wanted: str, model: ModelRow) -> str:
+    if not wanted:
+        # Room for the number.
+        return studies.free_name(connection, model.name[: MAX_NAME_CHARACTERS - 12])
+    check_name("study", wanted)
+    if studies.name_taken(connection, wanted):
+        raise Refused(
+            refusal_pb2.REFUSAL_REASON_ALREADY_EXISTS,
+            f"there is a study {wanted!r} already: choose another name, such as "
+            f"{studies.free_name(connection, wanted[: MAX_NAME_CHARACTERS - 12])!r}, or none",
+        )
+    return wanted
+
+
+def _first_state(planned: Sequence[PlannedVariant]) -> JobState:
+    return JobState.QUEUED if all(variant.reused for variant in planned) else JobState.WAITING
+
+
+def _imagined(
+    connection: Connection,
+    request: lab_pb2.CreateStudyRequest,
+    name: str,
+    model: ModelRow,
+    dataset: DatasetRow,
+    planned: Sequence[PlannedVariant],
+    boards: Sequence[Device],
+    user: str,
+) -> StudyRows:
+    """The rows of a study that is not created: neither it nor its jobs have an id."""
+    now = now_ms(connection)
+    rows = [(variant, variants.get(connection, variant.variant_id)) for variant in planned]
+    return StudyRows(
+        study=StudyRow(
+            id="",
+            name=name,
+            model_digest=model.digest,
+            model_name=model.name,
+            dataset_digest=dataset.digest,
+            dataset_name=dataset.name,
+            plan=request.plan,
+            created_by=user,
+            created_at_ms=now,
+            cancelled_at_ms=None,
+        ),
+        variants=[
+            StudyVariantRow(
+                study_id="",
+                variant_id=variant.variant_id,
+                recipe=variant.recipe,
+                state="waiting" if variant.build or row is None else row.state,
+                reused=variant.reused,
+                error="",
+                manifest=row.manifest if row is not None else None,
+                ended_at_ms=row.ended_at_ms if row is not None else None,
+            )
+            for variant, row in rows
+        ],
+        jobs=[
+            StudyJob(
+                id="",
+                device_id=board.id,
+                device_name=board.name,
+                state=_first_state(planned),
+                attempt=0,
+                detail="",
+                created_at_ms=now,
+                ended_at_ms=None,
+            )
+            for board in boards
+        ],
+    )

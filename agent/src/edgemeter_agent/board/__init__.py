@@ -1,0 +1,1 @@
+"""What this board is and what its sensors say, all read through one root."""

@@ -1,0 +1,176 @@
+"""`edgemeter-agent bench`: measures models on this board without any coordinator."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgemeter_agent.cli import bench_report
+from edgemeter_protos import plans
+from edgemeter_protos.v1 import engine_pb2, plan_pb2, result_pb2
+
+TFLITE_MAGIC = b"TFL3"
+"""At offset 4: the identifier of a FlatBuffer of this schema."""
+BAR_WIDTH = 30
+INTERRUPTED = 130
+
+EXAMPLE = """example:
+  edgemeter-agent bench model.tflite
+  edgemeter-agent bench float32.tflite int8.tflite --profile standard --threads 2 --json"""
+
+FAILED = ("load_failed", "golden_failed", "query_failed", "crashed", "no_runtime", "artifact_unreadable")
+"""Verdict reasons that are the model's or the installation's fault, not the board's conditions."""
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "bench",
+        help="measure models here, without a coordinator",
+        description="Measures models on this board, interleaved; the first is the baseline.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="a .tflite file")
+    parser.add_argument("--profile", choices=list(plans.PROFILES), default="quick", help="default: quick")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the runtime (default: 1)")
+    parser.add_argument("--processes", type=int, metavar="N", help="fresh processes for each model")
+    parser.add_argument("--blocks", type=int, metavar="N", help="timed blocks in each process")
+    parser.add_argument("--min-queries", type=int, metavar="N", help="fewest timed queries in a block")
+    parser.add_argument("--min-duration", type=float, metavar="S", help="shortest timed block, in seconds")
+    parser.add_argument("--seed", type=int, metavar="N", help="orders the blocks (default: 0)")
+    parser.add_argument("--samples-dir", metavar="DIR", help="keep the raw samples (.npz) in this folder")
+    parser.add_argument("--json", action="store_true", help="print a JSON list, one object a model")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 where every model was measured, however noisy the board; 1 where one could not be."""
+    try:
+        plan = plan_of(args)
+        for model in args.models:
+            check_model(Path(model))
+    except (ValueError, OSError) as error:
+        return _refuse(str(error))
+    names = distinct_names(args.models)
+    with contextlib.ExitStack() as stack:
+        work_dir = args.samples_dir or stack.enter_context(tempfile.TemporaryDirectory(prefix="edgemeter-"))
+        job = engine_pb2.EngineJob(
+            plan=plan,
+            variants=[
+                engine_pb2.EngineVariant(variant_id=name, label=name, format="tflite", artifact_path=model)
+                for name, model in zip(names, args.models, strict=True)
+            ],
+            work_dir=str(work_dir),
+        )
+        try:
+            results = _measure(job)
+        except KeyboardInterrupt:
+            print("edgemeter-agent: interrupted; nothing was kept", file=sys.stderr)
+            return INTERRUPTED
+    if isinstance(results, str):
+        return _refuse(results)
+    sizes_bytes = [Path(model).stat().st_size for model in args.models]
+    if args.json:
+        documents = [bench_report.as_json(*each) for each in zip(names, sizes_bytes, results, strict=True)]
+        print(json.dumps(documents, indent=2))
+    else:
+        print(bench_report.as_table(names, sizes_bytes, results))
+    broken = [
+        f"{name}: {reason.detail}"
+        for name, result in zip(names, results, strict=True)
+        for reason in result.verdict.reasons
+        if reason.code in FAILED
+    ]
+    return _refuse(*broken) if broken else 0
+
+
+def plan_of(args: argparse.Namespace) -> plan_pb2.Plan:
+    """Raises ValueError, a line for the user."""
+    overrides = {
+        "threads": args.threads,
+        "processes": args.processes,
+        "blocks": args.blocks,
+        "block_min_queries": args.min_queries,
+        "block_min_duration_ns": None if args.min_duration is None else round(args.min_duration * 1e9),
+        "seed": args.seed,
+    }
+    return plans.resolve(
+        args.profile, **{name: value for name, value in overrides.items() if value is not None}
+    )
+
+
+def check_model(path: Path) -> None:
+    """Raises ValueError, a line for the user, for what can't be a TFLite model."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    if head[4:8] != TFLITE_MAGIC:
+        raise ValueError(f"{path} is no TFLite model: it does not have {TFLITE_MAGIC.decode()} at byte 4")
+
+
+def distinct_names(paths: Sequence[str]) -> list[str]:
+    """File names; the paths as given where two files have the same."""
+    names = [Path(path).name for path in paths]
+    if len(set(names)) < len(set(paths)):
+        names = list(paths)
+    # The same file twice is a fair A/A test.
+    return [
+        name if names.index(name) == n else f"{name} ({names[: n + 1].count(name)})"
+        for n, name in enumerate(names)
+    ]
+
+
+def _measure(job: engine_pb2.EngineJob) -> list[result_pb2.Result] | str:
+    """The results in the job's order, or why there are none."""
+    # numpy is the engine's; `edgemeter-agent run` must not load it to show a help text.
+    from edgemeter_agent.engine.job import run_job
+    from edgemeter_agent.engine.lifeline import orderly_termination
+
+    results: list[result_pb2.Result] = []
+    failures: list[str] = []
+    with _progress_bar() as show, orderly_termination():
+
+        def take(event: engine_pb2.EngineEvent) -> None:
+            if event.HasField("progress"):
+                show(event.progress)
+            elif event.HasField("result"):
+                results.append(event.result.result)
+            elif event.HasField("failure"):
+                failures.append(event.failure.detail)
+
+        run_job(job, take)
+    return failures[0] if failures else results
+
+
+@contextlib.contextmanager
+def _progress_bar() -> Iterator[Any]:
+    """One line on the error stream, and only where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _progress: None
+        return
+
+    def show(progress: engine_pb2.EngineProgress) -> None:
+        filled = round(progress.fraction * BAR_WIDTH)
+        line = f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {progress.fraction:4.0%}  {progress.phase}"
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+        print(f"\r\x1b[K{line[: max(width - 1, 1)]}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _refuse(*lines: str) -> int:
+    for line in lines:
+        print(f"edgemeter-agent: {line}", file=sys.stderr)
+    return 1

@@ -1,0 +1,78 @@
+"""The timed loop."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from itertools import repeat
+
+FIRST_CAPACITY = 4096
+
+
+@contextlib.contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """A collection in the middle of a query would be timed with it."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def warm_up(query: Callable[[], None], min_queries: int, min_duration_ns: int) -> None:
+    """Runs untimed until both are reached."""
+    clock = time.perf_counter_ns
+    end_ns = clock() + min_duration_ns
+    for _ in repeat(None, min_queries):
+        query()
+    while clock() < end_ns:
+        query()
+
+
+def timed_queries(
+    query: Callable[[], None], min_samples: int, min_duration_ns: int, batch_queries: int = 1
+) -> array[int]:
+    """Latencies in ns, one for each query, or for each `batch_queries` of them the mean, rounded.
+
+    Ends when `min_samples` were taken and `min_duration_ns` has passed. A sample is one pair of
+    CLOCK_MONOTONIC stamps (perf_counter_ns) around the call; storing it, and growing the store, happens
+    between samples.
+    """
+    if batch_queries == 1:
+        return _timed_singly(query, min_samples, min_duration_ns)
+    sums = _timed_singly(_batch(query, batch_queries), min_samples, min_duration_ns)
+    return array("q", (round(total / batch_queries) for total in sums))
+
+
+def _timed_singly(query: Callable[[], None], min_samples: int, min_duration_ns: int) -> array[int]:
+    clock = time.perf_counter_ns
+    capacity = max(min_samples, FIRST_CAPACITY)
+    latencies = array("q", bytes(8 * capacity))
+    count = 0
+    end_not_before = clock() + min_duration_ns
+    while True:
+        begin = clock()
+        query()
+        end = clock()
+        latencies[count] = end - begin
+        count += 1
+        if count >= min_samples and end >= end_not_before:
+            break
+        if count == capacity:
+            latencies.frombytes(bytes(8 * capacity))
+            capacity *= 2
+    return latencies[:count]
+
+
+def _batch(query: Callable[[], None], queries: int) -> Callable[[], None]:
+    def run() -> None:
+        for _ in repeat(None, queries):
+            query()
+
+    return run

@@ -1,0 +1,1 @@
+"""The command `edgemeter`, one file a noun, written on the SDK."""

@@ -1,0 +1,76 @@
+"""`edgemeter data`: calibration, training and evaluation data that the coordinator knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgemeter_coordinator.cli.connection import Where, with_coordinator
+from edgemeter_coordinator.cli.noun import noun
+from edgemeter_coordinator.cli.output import AsJson, example, note, print_json, print_table
+from edgemeter_coordinator.cli.progress import Bars, upload_step
+
+if TYPE_CHECKING:
+    from edgemeter_protos.v1 import lab_pb2
+
+app = noun("The data that the coordinator knows.")
+
+
+@app.command(epilog=example("edgemeter data add digits.npz"))
+@with_coordinator
+def add(
+    where: Where,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A data file, such as an .npz.")],
+    name: Annotated[str | None, typer.Option(help="A name for it; the file's stem where left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Uploads a data file and has it checked. Nothing is sent twice."""
+    from edgemeter_coordinator.cli import records
+
+    with where.connect() as lab, Bars() as bars:
+        added = lab.add_dataset(
+            path, name, progress=lambda done, total: bars.show([upload_step(path, done, total)])
+        )
+    if as_json:
+        print_json({**records.dataset(added.dataset), "known": added.known})
+        return
+    note(f"{added.dataset.name}: known before" if added.known else f"{added.dataset.name}: added")
+    _print([added.dataset])
+
+
+@app.command(epilog=example("edgemeter data ls"))
+@with_coordinator
+def ls(where: Where, as_json: AsJson = False) -> None:
+    """Lists the data."""
+    from edgemeter_coordinator.cli import records
+
+    with where.connect() as lab:
+        datasets = lab.datasets()
+    if as_json:
+        print_json([records.dataset(dataset) for dataset in datasets])
+    else:
+        _print(datasets)
+
+
+def _print(datasets: Iterable[lab_pb2.Dataset]) -> None:
+    from edgemeter_coordinator.cli import cells
+
+    print_table(
+        ("name", "digest", "size", "splits", "one sample", "classes", "added"),
+        [
+            (
+                dataset.name,
+                cells.digest(dataset.digest),
+                cells.size(dataset.size_bytes),
+                ", ".join(f"{split.name} {split.samples:,}" for split in dataset.splits),
+                cells.tensors(dataset.inputs),
+                str(dataset.classes or cells.NONE),
+                cells.ago(dataset.added_at_unix_ms),
+            )
+            for dataset in datasets
+        ],
+        empty="no data yet: `edgemeter data add FILE` brings some",
+    )

@@ -1,0 +1,1 @@
+"""`edgemeter demo`: the whole way on one machine, with real digits."""

@@ -1,0 +1,34 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from edgemeter_coordinator.sdk.errors import EdgemeterError
+
+
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Replaces `path` by `text`, or leaves it as it was; `private` for its owner alone.
+
+    Raises EdgemeterError.
+    """
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            if not private:
+                # mkstemp makes 0600.
+                umask = os.umask(0)
+                os.umask(umask)
+                Path(temporary).chmod(0o666 & ~umask)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise EdgemeterError(f"cannot write {path}: {error.strerror}") from error

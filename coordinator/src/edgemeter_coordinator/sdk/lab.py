@@ -1,0 +1,232 @@
+"""What a user can ask of a coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+import grpc
+
+from edgemeter_coordinator.sdk import upload
+from edgemeter_coordinator.sdk.channel import open_channel, translate
+from edgemeter_coordinator.sdk.errors import EdgemeterError, Refused
+from edgemeter_coordinator.sdk.settings import Settings
+from edgemeter_coordinator.sdk.study import Study
+from edgemeter_protos import plans
+from edgemeter_protos.v1 import lab_pb2, lab_pb2_grpc, plan_pb2
+
+_TIMEOUT_S = 60.0
+# A conversion worker is started for it, and imports its framework.
+_LOAD_TIMEOUT_S = 600.0
+UploadProgress = Callable[[Path, int, int], None]
+"""Called with the file, the bytes of it that have arrived, and its size in bytes."""
+
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class _Named(Protocol):
+    @property
+    def digest(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+def _is_known(reference: str, known: Iterable[_Named]) -> bool:
+    return any(one.name == reference or one.digest.startswith(reference) for one in known)
+
+
+class Lab:
+    """A connection to a coordinator. Every method may raise Unreachable and Refused."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.address = settings.address
+        self._channel = open_channel(settings)
+        self.stub = lab_pb2_grpc.LabStub(self._channel)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _call(
+        self, method: Callable[..., Response], request: Request, timeout_s: float = _TIMEOUT_S
+    ) -> Response:
+        try:
+            return method(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise translate(error, self.address) from error
+
+    def coordinator(self) -> lab_pb2.GetCoordinatorResponse:
+        """Its version, its CA's fingerprint, and who we are to it."""
+        return self._call(self.stub.GetCoordinator, lab_pb2.GetCoordinatorRequest())
+
+    # Models and data.
+
+    def models(self) -> list[lab_pb2.Model]:
+        return list(self._call(self.stub.ListModels, lab_pb2.ListModelsRequest()).models)
+
+    def add_model(
+        self, path: str | Path, name: str | None = None, *, progress: upload.Progress | None = None
+    ) -> lab_pb2.AddModelResponse:
+        """Uploads a model file, unless the coordinator has it, and has it loaded there, safely.
+
+        Its name is the file's stem where none is given; `known` in the answer tells that it was there
+        before. Refused with NOT_A_MODEL or UNSAFE_MODEL, or ALREADY_EXISTS where another model has
+        the name.
+        """
+        path = Path(path)
+        digest = upload.upload(path, channel=self._channel, address=self.address, progress=progress)
+        request = lab_pb2.AddModelRequest(digest=digest, name=name or path.stem, file_name=path.name)
+        return self._call(self.stub.AddModel, request, _LOAD_TIMEOUT_S)
+
+    def datasets(self) -> list[lab_pb2.Dataset]:
+        return list(self._call(self.stub.ListDatasets, lab_pb2.ListDatasetsRequest()).datasets)
+
+    def add_dataset(
+        self, path: str | Path, name: str | None = None, *, progress: upload.Progress | None = None
+    ) -> lab_pb2.AddDatasetResponse:
+        """As add_model, for a data file. Refused with NOT_A_DATASET or ALREADY_EXISTS."""
+        path = Path(path)
+        digest = upload.upload(path, channel=self._channel, address=self.address, progress=progress)
+        request = lab_pb2.AddDatasetRequest(digest=digest, name=name or path.stem, file_name=path.name)
+        return self._call(self.stub.AddDataset, request, _LOAD_TIMEOUT_S)
+
+    def recipes(self) -> list[lab_pb2.Recipe]:
+        return list(self._call(self.stub.ListRecipes, lab_pb2.ListRecipesRequest()).recipes)
+
+    # Studies.
+
+    def bench(
+        self,
+        model: str | Path,
+        data: str | Path | None = None,
+        *,
+        recipes: Iterable[str],
+        devices: Iterable[str] = ("all",),
+        profile: str = "standard",
+        name: str | None = None,
+        dry_run: bool = False,
+        progress: UploadProgress | None = None,
+        **plan: int,
+    ) -> Study:
+        """Submits a study: `model` by each of `recipes` on each of `devices`.
+
+        `model` and `data` are files, uploaded where the coordinator doesn't have them, or names or
+        digests that it knows. The first recipe is the baseline. A device is "LABEL=VALUE", a name,
+        an id or "all". `plan` replaces numbers of the profile, by the names of the message Plan:
+        `threads=2`. With `dry_run` the coordinator checks and plans, and creates no study.
+
+        Raises EdgemeterError for a bad plan or an unknown file; Refused.
+        """
+        resolved = resolve_plan(profile, plan)
+        model_ref = self._submit(model, "model", self.models, self.add_model, progress)
+        data_ref = (
+            "" if data is None else self._submit(data, "dataset", self.datasets, self.add_dataset, progress)
+        )
+        request = lab_pb2.CreateStudyRequest(
+            name=name or "",
+            model=model_ref,
+            dataset=data_ref,
+            recipes=list(recipes),
+            devices=list(devices),
+            plan=resolved,
+            dry_run=dry_run,
+        )
+        return Study(self, self._call(self.stub.CreateStudy, request, _LOAD_TIMEOUT_S).study)
+
+    def _submit(
+        self,
+        source: str | Path,
+        noun: str,
+        known: Callable[[], Iterable[_Named]],
+        add: Callable[..., Any],
+        progress: UploadProgress | None,
+    ) -> str:
+        """The digest of a file that is now there, or `source` itself where it names what is there."""
+        path = Path(source)
+        if not path.is_file():
+            if isinstance(source, str) and source and _is_known(source, known()):
+                return source
+            raise EdgemeterError(
+                f"there is no file {source} here, and the coordinator knows no {noun} of that name"
+                f" (`edgemeter {'data' if noun == 'dataset' else noun} ls` lists them)"
+            )
+        digest = upload.file_digest(path)
+        if any(one.digest == digest for one in known()):
+            return digest
+
+        def report(done_bytes: int, total_bytes: int) -> None:
+            if progress is not None:
+                progress(path, done_bytes, total_bytes)
+
+        try:
+            add(path, progress=report)
+        except Refused as refused:
+            if refused.reason != "ALREADY_EXISTS":
+                raise
+            # A file that was changed since it was last sent: both stay known, told apart by the digest.
+            add(path, f"{path.stem}-{digest[:8]}", progress=report)
+        return digest
+
+    def studies(self, limit: int = 0) -> list[Study]:
+        """Newest first; 0 for the coordinator's usual number."""
+        response = self._call(self.stub.ListStudies, lab_pb2.ListStudiesRequest(limit=limit))
+        return [Study(self, study) for study in response.studies]
+
+    def study(self, reference: str) -> Study:
+        """By id, name, or the start of an id."""
+        return Study(self, self.get_study(reference))
+
+    def get_study(self, reference: str) -> lab_pb2.Study:
+        return self._call(self.stub.GetStudy, lab_pb2.GetStudyRequest(study=reference)).study
+
+    def cancel_study(self, reference: str) -> lab_pb2.Study:
+        return self._call(self.stub.CancelStudy, lab_pb2.CancelStudyRequest(study=reference)).study
+
+    def list_results(
+        self, reference: str, *, include_late: bool = False
+    ) -> list[lab_pb2.ListResultsResponse]:
+        """One a variant and device; `include_late` adds those of attempts that had lost their job."""
+        request = lab_pb2.ListResultsRequest(study=reference, include_late=include_late)
+        return self._call(lambda *args, **kwargs: list(self.stub.ListResults(*args, **kwargs)), request)
+
+    # Devices and tokens.
+
+    def devices(self, selectors: Iterable[str] = ()) -> list[lab_pb2.Device]:
+        """Those that match any of `selectors`, which are as in `bench`; all where there is none."""
+        request = lab_pb2.ListDevicesRequest(devices=list(selectors))
+        return list(self._call(self.stub.ListDevices, request).devices)
+
+    def new_join_token(
+        self, labels: Mapping[str, str] | None = None, *, uses: int = 1, ttl_s: int = 3600
+    ) -> lab_pb2.CreateJoinTokenResponse:
+        """A token that lets `uses` boards join within `ttl_s`; they get `labels`."""
+        request = lab_pb2.CreateJoinTokenRequest(labels=dict(labels or {}), uses=uses, ttl_s=ttl_s)
+        return self._call(self.stub.CreateJoinToken, request)
+
+    def new_user_token(self, user: str, *, ttl_s: int = 0) -> str:
+        """A token for a person or a program; 0 for one that doesn't expire."""
+        request = lab_pb2.CreateUserTokenRequest(user=user, ttl_s=ttl_s)
+        return self._call(self.stub.CreateUserToken, request).token
+
+    def tokens(self) -> list[lab_pb2.TokenInfo]:
+        """What is known of the tokens, never the tokens themselves: they are stored hashed."""
+        return list(self._call(self.stub.ListTokens, lab_pb2.ListTokensRequest()).tokens)
+
+
+def resolve_plan(profile: str, overrides: Mapping[str, int]) -> plan_pb2.Plan:
+    """A profile with some of its numbers replaced. Raises EdgemeterError for what it does not take."""
+    try:
+        return plans.resolve(profile, **overrides)
+    except (ValueError, TypeError) as error:
+        raise EdgemeterError(str(error)) from error

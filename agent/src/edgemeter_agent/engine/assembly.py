@@ -59,19 +59,21 @@ def assemble(record: VariantRecord, facts: JobFacts, samples_path: str) -> resul
     if record.load_ns and record.first_inference_ns:
         result.cold.load_ns = int(median(record.load_ns))
         result.cold.first_inference_ns = int(median(record.first_inference_ns))
-    if kept:
-        result.latency.CopyFrom(summarize_latency(kept, record.batch_queries, facts.plan))
+    if record.blocks:
+        # Void numbers are shown as such: discarding everything must not end in nothing to look at.
+        timed = kept or record.blocks
+        result.latency.CopyFrom(summarize_latency(timed, record.batch_queries, facts.plan))
     result.verdict.CopyFrom(_verdict(record, facts, result))
     return result
 
 
 def summarize_latency(
-    kept: Sequence[TimedBlock], batch_queries: int, plan: plan_pb2.Plan
+    blocks: Sequence[TimedBlock], batch_queries: int, plan: plan_pb2.Plan
 ) -> result_pb2.Latency:
-    """Statistics over all samples of the kept blocks, which must hold at least one."""
-    pooled = np.concatenate([block.latency_ns for block in kept])
+    """Statistics over all samples of the blocks, which must hold at least one."""
+    pooled = np.concatenate([block.latency_ns for block in blocks])
     interval = median_interval(
-        [Block(process=block.process, samples=block.latency_ns.astype(np.float64)) for block in kept],
+        [Block(process=block.process, samples=block.latency_ns.astype(np.float64)) for block in blocks],
         plan.seed,
     )
     return result_pb2.Latency(

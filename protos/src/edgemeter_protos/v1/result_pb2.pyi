@@ -59,7 +59,9 @@ Global___VerdictState: _TypeAlias = VerdictState  # noqa: Y015
 
 @_typing.final
 class Latency(_message.Message):
-    """A query's latency over all blocks that were kept."""
+    """A query's latency over all blocks that were kept. Where none was, over all that were taken: the
+    verdict is void then, and names the conditions.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -17,8 +17,8 @@ REFUSALS = {
     "a file that is no model": ("model add {m}/no-model.keras", r"no-model"),
     "a Lambda layer": ("model add {m}/lambda.keras", r"(?i)lambda"),
     "no such file": ("model add {m}/missing.keras", r"missing\.keras"),
-    "data in the model's place": ("model add {m}/stripes.npz", r"\.npz"),
-    "a model in the data's place": ("data add {m}/stripes.keras", r"stripes\.keras|npz"),
+    "data in the model's place": ("model add {m}/stripes.npz --name other", r"\.npz"),
+    "a model in the data's place": ("data add {m}/stripes.keras --name other", r"stripes\.keras|npz"),
     "no such study": ("study show nothing", r"nothing"),
     "no such model": ("bench nothing --data stripes --recipe int8 --device all", r"nothing"),
     "shapes that differ": (

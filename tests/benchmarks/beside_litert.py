@@ -52,7 +52,7 @@ def _ours_ms(artifact: Path) -> float:
 
 
 def _peer_ms(artifact: Path, report: Path) -> float:
-    command = [BIN / "litert-benchmark", "--model", artifact, "--num_threads", "1"]
+    command: list[str | Path] = [BIN / "litert-benchmark", "--model", artifact, "--num_threads", "1"]
     command += ["--warmup_runs", "20", "--num_runs", "100", "--result_json", report]
     subprocess.run(command, capture_output=True, check=True)
     return float(json.loads(report.read_text())["latency"]["median_ms"])

@@ -257,6 +257,10 @@ def _bench(
     def uploading(path: Path, done_bytes: int, total_bytes: int) -> None:
         screen.step(f"upload {path.name}", done_bytes / max(1, total_bytes))
 
+    for left_over in lab.studies():
+        # Of a demo that was cut short: it would be measured first.
+        if not left_over.ended:
+            left_over.cancel()
     study = lab.bench(
         layout.model,
         layout.data,

@@ -148,8 +148,8 @@ def resolve(
     token = token or filed.get("token")
     if not address:
         raise NotConfigured(
-            "no coordinator is known here: start one with `edgemeter serve`, or run `edgemeter login HOST:PORT`,"
-            f" or set {_ADDRESS} (looked in {path})"
+            "no coordinator is known here: start one with `edgemeter serve`, or run"
+            f" `edgemeter login HOST:PORT`, or set {_ADDRESS} (looked in {path})"
         )
     address = join_address(*parse_address(address))
     ca_pem = read_ca(ca) if ca else filed.get("ca_pem")

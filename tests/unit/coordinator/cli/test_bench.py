@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+import typer
+
+from edgemeter_coordinator.cli.bench import complete_profile, parse_numbers
+from edgemeter_coordinator.cli.recipe import _requirement
+from edgemeter_coordinator.cli.serve import local_address
+from edgemeter_coordinator.cli.study import failures
+from edgemeter_protos.v1 import lab_pb2
+
+
+def test_numbers_of_the_plan() -> None:
+    assert parse_numbers(["blocks=8", " seed =1"]) == {"blocks": 8, "seed": 1}
+
+
+@pytest.mark.parametrize("pair", ["blocks", "blocks=", "blocks=many", "blocks=1.5"])
+def test_what_sets_no_number(pair: str) -> None:
+    with pytest.raises(typer.BadParameter, match="NAME=NUMBER"):
+        parse_numbers([pair])
+
+
+def test_profiles_complete() -> None:
+    assert complete_profile("") == ["quick", "standard", "publication"]
+    assert complete_profile("st") == ["standard"]
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        # Listening everywhere is dialled at loopback.
+        ("0.0.0.0", "127.0.0.1:7443"),
+        ("::", "[::1]:7443"),
+        ("192.168.1.10", "192.168.1.10:7443"),
+    ],
+)
+def test_where_a_local_user_dials(host: str, address: str) -> None:
+    assert local_address(host, 7443) == address
+
+
+def test_what_failed_is_told_a_line_each() -> None:
+    study = lab_pb2.Study(
+        variants=[
+            lab_pb2.StudyVariant(recipe="int8@tflite", state=lab_pb2.VARIANT_STATE_FAILED, error="no memory"),
+            lab_pb2.StudyVariant(recipe="float32@tflite", state=lab_pb2.VARIANT_STATE_READY),
+        ],
+        jobs=[
+            lab_pb2.Job(device_name="pi", state=lab_pb2.JOB_STATE_FAILED, detail="deadline"),
+            lab_pb2.Job(device_name="ok", state=lab_pb2.JOB_STATE_COMPLETED),
+        ],
+    )
+    assert failures(study) == ["int8@tflite: no memory", "pi: deadline"]
+
+
+def test_a_runtimes_versions() -> None:
+    assert _requirement("litert", "1.4", "3") == "litert >=1.4 <3"
+    assert _requirement("litert", "", "") == "litert"

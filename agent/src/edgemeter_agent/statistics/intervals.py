@@ -13,6 +13,8 @@ from edgemeter_agent.statistics.percentiles import percentile
 
 RESAMPLES = 1000
 QUANTILES_A_BLOCK = 500
+CHUNK_NUMBERS = 500_000
+"""Of the bootstrap's largest array: 4 MB, whatever the plan."""
 
 _Z_975 = 1.959964
 # Student's t, 97.5 %, for 1 to 10 degrees of freedom.
@@ -83,27 +85,40 @@ def t_975(freedom: int) -> float:
 def _bootstrap_medians(blocks: Sequence[Block], seed: int) -> npt.NDArray[np.float64]:
     """Medians of RESAMPLES resamplings: all samples are sorted once, and a resampling only weighs them
     anew."""
-    members: dict[int, list[int]] = {}
-    for number, block in enumerate(blocks):
-        members.setdefault(block.process, []).append(number)
-    processes = list(members.values())
     thinned = [_quantiles(block.samples) for block in blocks]
     values = np.concatenate(thinned)
     owner = np.repeat(np.arange(len(blocks)), [len(part) for part in thinned])
-    weight = np.array([block.samples.size / len(part) for block, part in zip(blocks, thinned, strict=True)])
+    stands_for = [block.samples.size / len(part) for block, part in zip(blocks, thinned, strict=True)]
     order = np.argsort(values, kind="stable")
     values, owner = values[order], owner[order]
 
-    random = np.random.default_rng(seed)
+    weights = _draw(blocks, np.random.default_rng(seed)) * np.array(stands_for)
     medians = np.empty(RESAMPLES)
-    for resample in range(RESAMPLES):
-        drawn = np.zeros(len(blocks))
-        for process in random.integers(len(processes), size=len(processes)):
-            own = processes[process]
-            np.add.at(drawn, random.choice(own, size=len(own)), 1)
-        cumulative = np.cumsum((drawn * weight)[owner])
-        medians[resample] = values[np.searchsorted(cumulative, cumulative[-1] / 2)]
+    rows = max(CHUNK_NUMBERS // len(values), 1)
+    for start in range(0, RESAMPLES, rows):
+        cumulative = np.cumsum(weights[start : start + rows, owner], axis=1)
+        rank = np.count_nonzero(cumulative < cumulative[:, -1:] / 2, axis=1)
+        medians[start : start + rows] = values[rank]
     return np.maximum(medians, 1e-9)
+
+
+def _draw(blocks: Sequence[Block], random: np.random.Generator) -> npt.NDArray[np.float64]:
+    """How often each block is drawn in each resampling: shape (RESAMPLES, blocks). As many processes as there
+    are, with replacement, and of each as many blocks as it has, with replacement."""
+    members: dict[int, list[int]] = {}
+    for number, block in enumerate(blocks):
+        members.setdefault(block.process, []).append(number)
+    sizes = np.array([len(own) for own in members.values()])
+    # A row a process; a short one is filled up with blocks that are never drawn.
+    table = np.array([own + [0] * (sizes.max() - len(own)) for own in members.values()])
+    processes = random.integers(len(sizes), size=(RESAMPLES, len(sizes)))
+    picks = random.random((RESAMPLES, len(sizes), sizes.max())) * sizes[processes][..., None]
+    drawn = table[processes[..., None], picks.astype(np.int64)]
+    counts_too = np.arange(sizes.max()) < sizes[processes][..., None]
+    counts = np.zeros((RESAMPLES, len(blocks)))
+    resample = np.broadcast_to(np.arange(RESAMPLES)[:, None, None], drawn.shape)
+    np.add.at(counts, (resample[counts_too], drawn[counts_too]), 1)
+    return counts
 
 
 def _quantiles(samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -56,19 +56,19 @@ def bind(
         root_certificates=client_ca_pem,
         require_client_auth=client_ca_pem is not None,
     )
+    # gRPC doesn't say why it failed, and writes lines of its own to standard error: it is asked second.
+    if refused := _why_not(host, port):
+        raise ServeError(f"can't listen on {host} port {port} ({refused}): choose another port or host")
     try:
-        bound = server.add_secure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", credentials)
-    except RuntimeError:
-        bound = 0
-    if bound == 0:
+        return server.add_secure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", credentials)
+    except RuntimeError as error:
         raise ServeError(
-            f"can't listen on {host} port {port} ({_why_not(host, port)}): choose another port or host"
-        )
-    return bound
+            f"can't listen on {host} port {port} ({error}): choose another port or host"
+        ) from None
 
 
 def _why_not(host: str, port: int) -> str:
-    """gRPC says only that it failed; the system says why."""
+    """Why nobody can listen there; empty where one can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -77,4 +77,4 @@ def _why_not(host: str, port: int) -> str:
             probe.listen()
         except OSError as error:
             return (error.strerror or str(error)).lower()
-    return "the reason is unknown"
+    return ""

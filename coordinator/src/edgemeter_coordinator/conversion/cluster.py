@@ -19,6 +19,9 @@ WORKER_TTL = "15 minutes"
 """A worker that says nothing for so long is given up. Converters hold the interpreter's lock for minutes,
 and nothing is heard of a worker in that time."""
 
+NO_WORKER_S = 60.0
+"""A cluster without any worker for so long won't get one: the parent of its processes gave them up."""
+
 WORKER_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
 
 logger = logging.getLogger(__name__)
@@ -54,6 +57,7 @@ class Cluster:
 
         Raises WorkerDiedError, or what the function raises. Function and arguments are pickled.
         """
+        from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
 
         async with self._slots:
@@ -63,13 +67,15 @@ class Cluster:
                 function, *args, key=f"{getattr(function, '__name__', 'task')}-{self._calls}", pure=False
             )
             try:
-                result: T = await future
+                result: T = await self._result(future)
             except KilledWorker:
                 limit_gb = self.capacity.memory_limit_bytes / 1e9
                 raise WorkerDiedError(
                     f"the conversion worker died {ALLOWED_DEATHS + 1} times: it was killed, it crashed, or "
                     f"it needed more than its {limit_gb:.1f} GB of memory"
                 ) from None
+            except FutureCancelledError:
+                raise WorkerDiedError("the conversion workers were stopped") from None
             except asyncio.CancelledError:
                 # A thread can't be stopped, so its process is; shielded, for the canceller may not wait.
                 await asyncio.shield(self._kill(future))
@@ -77,6 +83,22 @@ class Cluster:
             finally:
                 future.release()
             return result
+
+    async def _result(self, future: Any) -> Any:
+        """What `future` gives. Raises WorkerDiedError where there has been no worker for NO_WORKER_S."""
+        waiting = asyncio.ensure_future(future.result())
+        try:
+            without_s = 0.0
+            while without_s < NO_WORKER_S:
+                done, _ = await asyncio.wait([waiting], timeout=NO_WORKER_S / 4)
+                if done:
+                    return waiting.result()
+                there = self._cluster is not None and self._cluster.scheduler.workers
+                without_s = 0.0 if there else without_s + NO_WORKER_S / 4
+        finally:
+            waiting.cancel()
+        await self.close()
+        raise WorkerDiedError("no conversion worker could be started: the coordinator's log says more")
 
     async def close(self) -> None:
         """Ends the worker processes, with what they are doing."""
@@ -107,6 +129,8 @@ class Cluster:
         import dask
         from distributed import Client, LocalCluster
 
+        # Its loggers hand on to the service's, and tell of every connection.
+        logging.getLogger("distributed").setLevel(logging.ERROR)
         self._scratch_dir.mkdir(parents=True, exist_ok=True)
         environment = dask.config.get("distributed.nanny.pre-spawn-environ")
         settings = {
@@ -117,6 +141,9 @@ class Cluster:
             "distributed.worker.memory.pause": False,
             "distributed.worker.memory.terminate": 0.95,
             "distributed.scheduler.worker-ttl": WORKER_TTL,
+            # Its HTTP servers can't be turned off; they stay on loopback and know no page.
+            "distributed.scheduler.http.routes": [],
+            "distributed.worker.http.routes": [],
             "distributed.nanny.pre-spawn-environ": {**environment, **WORKER_ENVIRONMENT},
         }
         with dask.config.set(settings):
@@ -126,12 +153,12 @@ class Cluster:
                 processes=True,
                 host="127.0.0.1",
                 scheduler_port=0,
-                dashboard_address=None,
-                worker_dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
+                worker_dashboard_address="127.0.0.1:0",
                 security=True,
                 memory_limit=self.capacity.memory_limit_bytes,
                 local_directory=str(self._scratch_dir),
-                scheduler_kwargs={"allowed_failures": ALLOWED_DEATHS},
+                scheduler_kwargs={"allowed_failures": ALLOWED_DEATHS, "dashboard": False},
                 silence_logs=logging.CRITICAL,
                 asynchronous=True,
             )

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from importlib.metadata import version
-from pathlib import PurePosixPath
 from typing import Any, cast
 
 import grpc.aio
@@ -14,11 +13,11 @@ from sqlalchemy import Connection
 
 from edgemeter_converters import recipes
 from edgemeter_coordinator.authority import Authority
-from edgemeter_coordinator.blobs import BlobStore, check_digest
-from edgemeter_coordinator.conversion.engine import ConversionEngine, Inspected
+from edgemeter_coordinator.blobs import BlobStore
+from edgemeter_coordinator.conversion.engine import ConversionEngine
 from edgemeter_coordinator.refusal import Refused
 from edgemeter_coordinator.schedule.selecting import NoDeviceMatchesError, select
-from edgemeter_coordinator.service import access, study_view, submission
+from edgemeter_coordinator.service import access, bounds, catalogue, study_view, submission
 from edgemeter_coordinator.service.changes import Changes
 from edgemeter_coordinator.service.scoring import Scorer
 from edgemeter_coordinator.service.sessions import Sessions
@@ -38,8 +37,6 @@ MOST_STUDIES = 1000
 JOIN_TTL_S = 3600
 LONGEST_TTL_S = 10 * 365 * 24 * 3600
 MOST_USES = 10_000
-MOST_LABELS = 32
-LABEL_CHARACTERS = 64
 USER_CHARACTERS = 64
 CANCELLED = "the study was cancelled"
 
@@ -84,8 +81,8 @@ class LabService(lab_pb2_grpc.LabServicer):
     async def AddModel(  # noqa: N802
         self, request: lab_pb2.AddModelRequest, _context: Context
     ) -> lab_pb2.AddModelResponse:
-        digest, name, file_name = _added("model", request.digest, request.name, request.file_name)
-        earlier = await self._database.transact(_known_model, digest, name)
+        digest, name, file_name = catalogue.added("model", request.digest, request.name, request.file_name)
+        earlier = await self._database.transact(catalogue.known_model, digest, name)
         if earlier is not None:
             return lab_pb2.AddModelResponse(model=study_view.model(earlier), known=True)
         report = await self._conversion.inspect_model(digest, file_name)
@@ -93,7 +90,7 @@ class LabService(lab_pb2_grpc.LabServicer):
 
         def add(connection: Connection) -> tuple[ModelRow, bool]:
             # Once more: another user may have added it, or taken the name, while it was loaded.
-            known = _known_model(connection, digest, name)
+            known = catalogue.known_model(connection, digest, name)
             if known is not None:
                 return known, True
             added = models.add(
@@ -121,15 +118,15 @@ class LabService(lab_pb2_grpc.LabServicer):
     async def AddDataset(  # noqa: N802
         self, request: lab_pb2.AddDatasetRequest, _context: Context
     ) -> lab_pb2.AddDatasetResponse:
-        digest, name, file_name = _added("dataset", request.digest, request.name, request.file_name)
-        earlier = await self._database.transact(_known_dataset, digest, name)
+        digest, name, file_name = catalogue.added("dataset", request.digest, request.name, request.file_name)
+        earlier = await self._database.transact(catalogue.known_dataset, digest, name)
         if earlier is not None:
             return lab_pb2.AddDatasetResponse(dataset=study_view.dataset(earlier), known=True)
         inspected = await self._conversion.inspect_dataset(digest, file_name)
         _, size_bytes = await asyncio.to_thread(self._blobs.stat, digest)
 
         def add(connection: Connection) -> tuple[DatasetRow, bool]:
-            known = _known_dataset(connection, digest, name)
+            known = catalogue.known_dataset(connection, digest, name)
             if known is not None:
                 return known, True
             added = datasets.add(
@@ -138,7 +135,7 @@ class LabService(lab_pb2_grpc.LabServicer):
                 name=name,
                 file_name=file_name,
                 size_bytes=size_bytes,
-                description=_description(inspected),
+                description=catalogue.description(inspected),
                 calibration_digest=inspected.report.calibration_digest,
                 evaluation_digest=inspected.report.evaluation_digest,
                 evaluation_inputs_blob=inspected.evaluation_inputs_blob,
@@ -239,9 +236,9 @@ class LabService(lab_pb2_grpc.LabServicer):
         self, request: lab_pb2.CreateJoinTokenRequest, _context: Context
     ) -> lab_pb2.CreateJoinTokenResponse:
         uses, ttl_s = request.uses or 1, request.ttl_s or JOIN_TTL_S
-        _check(uses <= MOST_USES, f"{uses} uses: a join token has at most {MOST_USES}")
-        _check(ttl_s <= LONGEST_TTL_S, f"{ttl_s} s: a token lasts at most {LONGEST_TTL_S} s")
-        _check_labels(dict(request.labels))
+        bounds.check(uses <= MOST_USES, f"{uses} uses: a join token has at most {MOST_USES}")
+        bounds.check(ttl_s <= LONGEST_TTL_S, f"{ttl_s} s: a token lasts at most {LONGEST_TTL_S} s")
+        bounds.check_labels(dict(request.labels))
         issued = await self._database.transact(
             tokens.create_join,
             user=access.user().name,
@@ -260,12 +257,14 @@ class LabService(lab_pb2_grpc.LabServicer):
         self, request: lab_pb2.CreateUserTokenRequest, _context: Context
     ) -> lab_pb2.CreateUserTokenResponse:
         name = request.user
-        _check(
+        bounds.check(
             0 < len(name) <= USER_CHARACTERS and name.isprintable() and name == name.strip(),
             f"{name[:USER_CHARACTERS]!r} can't be a user's name: 1 to {USER_CHARACTERS} printable characters",
         )
-        _check(request.ttl_s <= LONGEST_TTL_S, f"{request.ttl_s} s: a token lasts at most {LONGEST_TTL_S} s")
-        issued = await self._database.transact(tokens.create_user, user=name, ttl_s=request.ttl_s)
+        bounds.check(
+            request.ttl_s <= LONGEST_TTL_S, f"{request.ttl_s} s: a token lasts at most {LONGEST_TTL_S} s"
+        )
+        issued = await self._database.transact(tokens.create_user, user=name, ttl_s=ttl_s)
         return lab_pb2.CreateUserTokenResponse(token=issued.secret)
 
     async def ListTokens(  # noqa: N802
@@ -329,60 +328,3 @@ def _cancel(
     variant_ids = variants.needed_by_this_alone(connection, study_id)
     variants.give_up(connection, variant_ids, CANCELLED)
     return submission.study_rows(connection, study_id), told, variant_ids
-
-
-def _added(noun: str, digest: str, name: str, file_name: str) -> tuple[str, str, str]:
-    """Digest, name and file name of what is to be added. Raises Refused (BAD_REQUEST)."""
-    base = PurePosixPath(file_name.replace("\\", "/")).name
-    _check(0 < len(base) <= 256, f"the {noun}'s file name is missing or too long")
-    stem = PurePosixPath(base).stem
-    return check_digest(digest), submission.check_name(noun, name or stem), base
-
-
-def _known_model(connection: Connection, digest: str, name: str) -> ModelRow | None:
-    known = models.by_digest(connection, digest)
-    if known is None and (other := models.by_name(connection, name)) is not None:
-        raise _name_taken("model", name, other.digest)
-    return known
-
-
-def _known_dataset(connection: Connection, digest: str, name: str) -> DatasetRow | None:
-    known = datasets.by_digest(connection, digest)
-    if known is None and (other := datasets.by_name(connection, name)) is not None:
-        raise _name_taken("dataset", name, other.digest)
-    return known
-
-
-def _name_taken(noun: str, name: str, digest: str) -> Refused:
-    return Refused(
-        refusal_pb2.REFUSAL_REASON_ALREADY_EXISTS,
-        f"{name!r} is the name of another {noun} ({digest[:12]}): name this one otherwise (--name)",
-    )
-
-
-def _description(inspected: Inspected) -> lab_pb2.Dataset:
-    report = inspected.report
-    return lab_pb2.Dataset(
-        splits=[lab_pb2.Split(name=name, samples=samples) for name, samples in report.splits],
-        inputs=[variant_pb2.TensorSpec.FromString(spec) for spec in report.inputs],
-        classes=report.classes,
-    )
-
-
-def _check_labels(labels: dict[str, str]) -> None:
-    _check(len(labels) <= MOST_LABELS, f"{len(labels)} labels: a board has at most {MOST_LABELS}")
-    for label, value in labels.items():
-        for text in (label, value):
-            _check(
-                0 < len(text) <= LABEL_CHARACTERS
-                and text.isprintable()
-                and text == text.strip()
-                and "=" not in text,
-                f"label {label[:40]!r}={value[:40]!r}: names and values have 1 to {LABEL_CHARACTERS} "
-                "printable characters and no '='",
-            )
-
-
-def _check(holds: bool, message: str) -> None:
-    if not holds:
-        raise Refused(refusal_pb2.REFUSAL_REASON_BAD_REQUEST, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -130,7 +131,8 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError) as error:
         raise UnscorableError(f"it is no .npz file, or a damaged one ({error})") from error
-    except ValueError as error:
+    except (ValueError, SyntaxError, tokenize.TokenError, OverflowError, MemoryError) as error:
+        # The header of an array, too, is only what the board wrote there.
         raise UnscorableError(f"an array can't be read ({error})") from error
 
 

@@ -18,6 +18,7 @@ from edgemeter_coordinator.refusal import Refused
 from edgemeter_coordinator.schedule.leases import JobState
 from edgemeter_coordinator.schedule.planning import PlannedVariant, plan_problem, plan_variants, unrunnable
 from edgemeter_coordinator.schedule.selecting import NoDeviceMatchesError, select
+from edgemeter_coordinator.service import bounds
 from edgemeter_coordinator.service.references import pick
 from edgemeter_coordinator.service.study_view import StudyRows
 from edgemeter_coordinator.store import datasets, devices, jobs, models, studies, variants
@@ -30,7 +31,6 @@ from edgemeter_coordinator.store.studies import StudyRow, StudyVariantRow
 from edgemeter_protos.v1 import lab_pb2, refusal_pb2
 
 MAX_RECIPES = 100
-MAX_NAME_CHARACTERS = 128
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,16 +49,6 @@ class Submitted:
     rows: StudyRows
     # Boards that have a job to claim at once, nothing being left to build.
     device_ids: tuple[str, ...]
-
-
-def check_name(noun: str, name: str) -> str:
-    """`name` itself. Raises Refused (BAD_REQUEST) unless it is short and can be typed and printed."""
-    if not name or len(name) > MAX_NAME_CHARACTERS or not name.isprintable() or name != name.strip():
-        raise Refused(
-            refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
-            f"{name[:40]!r} can't be a {noun}'s name: 1 to {MAX_NAME_CHARACTERS} printable characters",
-        )
-    return name
 
 
 def read_recipes(texts: Sequence[str]) -> list[ReadRecipe]:
@@ -229,13 +219,13 @@ def _planned(
 def _study_name(connection: Connection, wanted: str, model: ModelRow) -> str:
     if not wanted:
         # Room for the number.
-        return studies.free_name(connection, model.name[: MAX_NAME_CHARACTERS - 12])
-    check_name("study", wanted)
+        return studies.free_name(connection, model.name[: bounds.MAX_NAME_CHARACTERS - 12])
+    bounds.check_name("study", wanted)
     if studies.name_taken(connection, wanted):
         raise Refused(
             refusal_pb2.REFUSAL_REASON_ALREADY_EXISTS,
             f"there is a study {wanted!r} already: choose another name, such as "
-            f"{studies.free_name(connection, wanted[: MAX_NAME_CHARACTERS - 12])!r}, or none",
+            f"{studies.free_name(connection, wanted[: bounds.MAX_NAME_CHARACTERS - 12])!r}, or none",
         )
     return wanted
 

@@ -10,7 +10,6 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from edgemeter_agent.failure import AgentError
 
@@ -34,9 +33,7 @@ def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
         description="Measures models on this board, for a coordinator or by itself.",
         epilog="example: edgemeter-agent doctor",
     )
-    parser.add_argument(
-        "--version", action="version", version=f"edgemeter-agent {version('edgemeter-agent')}"
-    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     typed = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, summary in COMMANDS.items():
@@ -45,6 +42,16 @@ def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
         else:
             subparsers.add_parser(name, help=summary)
     return parser
+
+
+class _Version(argparse.Action):
+    """Reading the version costs 3 MB of modules, which only the one who asks shall pay."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"edgemeter-agent {version('edgemeter-agent')}")
+        parser.exit()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

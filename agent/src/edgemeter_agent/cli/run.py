@@ -12,6 +12,7 @@ from types import FrameType
 
 from edgemeter_agent import identity
 from edgemeter_agent.cli import state_option
+from edgemeter_agent.facts_process import read_facts_apart
 from edgemeter_agent.failure import AgentError
 from edgemeter_agent.state_dir import StateDir, state_root
 
@@ -32,7 +33,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """0 when it was asked to stop. Raises AgentError."""
-    from edgemeter_agent.board.facts import read_facts
     from edgemeter_agent.link.driver import Link
 
     logging.basicConfig(
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             link = Link(
                 identity=joined,
                 state_dir=state_dir,
-                facts=read_facts(),
+                facts=read_facts_apart(),
                 engine_command=(sys.executable, "-m", "edgemeter_agent.engine"),
             )
         except (OSError, sqlite3.Error) as error:

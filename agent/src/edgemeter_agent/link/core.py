@@ -112,7 +112,7 @@ def _handle(state: LinkState, event: Event, now_ns: int, chance: float) -> Step:
         case AttemptEnded() | ReportsDelivered():
             return _attempt_over(state, event), ()
         case LeaseLost():
-            return _cancel(state, event.attempt, f"lease lost: {event.reason}", forget=True)
+            return _kill(state, event.attempt, f"lease lost: {event.reason}", forget=True)
         case StopRequested():
             return _stop(state, exit_code=0, detail=event.detail)
 
@@ -159,7 +159,7 @@ def _received(state: LinkState, message: fleet_pb2.AttachResponse, now_ns: int, 
             return _goodbye(state, message.goodbye, now_ns, chance)
         case "cancel":
             cancelled = message.cancel
-            return _cancel(state, AttemptKey.of(cancelled.attempt), cancelled.reason or "cancelled")
+            return _kill(state, AttemptKey.of(cancelled.attempt), cancelled.reason or "cancelled")
         case "nudge":
             return replace(state, claim_wanted=True), ()
         case "heartbeat_ack":
@@ -195,7 +195,7 @@ def _welcome(state: LinkState, welcome: fleet_pb2.Welcome, now_ns: int, chance: 
         Attached(epoch=welcome.epoch),
     ]
     for ref in welcome.cancel:
-        state, more = _cancel(state, AttemptKey.of(ref), "the coordinator gave it up", forget=True)
+        state, more = _give_up(state, AttemptKey.of(ref))
         effects += more
     return state, tuple(effects)
 
@@ -288,12 +288,18 @@ def _attempt_over(state: LinkState, event: AttemptEnded | ReportsDelivered) -> L
     )
 
 
-def _cancel(state: LinkState, attempt: AttemptKey, reason: str, *, forget: bool = False) -> Step:
-    if attempt == state.running:
-        return state, (KillAttempt(attempt=attempt, reason=reason, forget=forget),)
-    if forget and attempt in state.unreported:
+def _kill(state: LinkState, attempt: AttemptKey, reason: str, *, forget: bool = False) -> Step:
+    # One that has ended here is left: its reports will be kept as late evidence.
+    if attempt != state.running:
+        return state, ()
+    return state, (KillAttempt(attempt=attempt, reason=reason, forget=forget),)
+
+
+def _give_up(state: LinkState, attempt: AttemptKey) -> Step:
+    reason = "the coordinator gave it up"
+    if attempt in state.unreported:
         return state, (ForgetReports(attempt=attempt, reason=reason),)
-    return state, ()
+    return _kill(state, attempt, reason, forget=True)
 
 
 def _stop(state: LinkState, *, exit_code: int, detail: str) -> Step:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import grpc
 
-from edgemeter_agent import engine_process
+from edgemeter_agent import engine_process, resident
 from edgemeter_agent.attempts import AttemptKey
 from edgemeter_agent.blob_cache import BlobCache
 from edgemeter_agent.failure import describe
@@ -145,6 +145,7 @@ class Link:
                     self._stream = None
             case Attached():
                 self._uploader.set_attached(True)
+                resident.release_code()
             case Detached():
                 self._uploader.set_attached(False)
             case SendHeartbeat():
@@ -175,7 +176,7 @@ class Link:
             facts=self._facts,
             held=[attempt.ref for attempt in effect.held],
         )
-        self._stream = AttachStream(self._connection.fleet, effect.session, hello, self.post)
+        self._stream = AttachStream(self._connection, effect.session, hello, self.post)
 
     def _claim(self, epoch: int) -> None:
         def answered(call: grpc.Future[fleet_pb2.ClaimResponse]) -> None:

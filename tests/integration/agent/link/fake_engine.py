@@ -33,7 +33,7 @@ def measure(job: engine_pb2.EngineJob) -> None:
 def hang(pid_file: Path) -> None:
     """Neither it nor its child listens to SIGTERM, nor to the end of stdin."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(600)"
     child = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
     child.stdout.readline()
     scratch = pid_file.with_suffix(".new")
@@ -50,13 +50,8 @@ def main() -> int:
         case "hang":
             hang(Path(sys.argv[2]))
         case "hang-after-result":
-            job_of_one = engine_pb2.EngineJob(work_dir=job.work_dir, variants=job.variants[:1])
-            variant = job_of_one.variants[0]
-            say(
-                engine_pb2.EngineEvent(
-                    result=engine_pb2.EngineResult(result=result_pb2.Result(variant_id=variant.variant_id))
-                )
-            )
+            result = result_pb2.Result(variant_id=job.variants[0].variant_id)
+            say(engine_pb2.EngineEvent(result=engine_pb2.EngineResult(result=result)))
             hang(Path(sys.argv[2]))
         case "refuse":
             failure = engine_pb2.EngineFailure(detail="no runtime here runs int4@onnx")

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgemeter_agent.attempts import AttemptKey
+from edgemeter_agent.link.effects import KillAttempt
+from edgemeter_agent.worker import EngineEnd, engine_job, judge_end, judge_kill, wanted_blobs
+from edgemeter_protos.v1 import engine_pb2, fleet_pb2, variant_pb2
+
+COMPLETED = fleet_pb2.ATTEMPT_OUTCOME_COMPLETED
+JOB_FAILED = fleet_pb2.ATTEMPT_OUTCOME_JOB_FAILED
+DEVICE_FAILED = fleet_pb2.ATTEMPT_OUTCOME_DEVICE_FAILED
+CANCELLED = fleet_pb2.ATTEMPT_OUTCOME_CANCELLED
+DONE = engine_pb2.EngineDone()
+
+
+def ended(last=None, exit_code=0, last_words="", overran=False):
+    return EngineEnd(last=last, exit_code=exit_code, last_words=last_words, deadline_s=90.0, overran=overran)
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome", "detail"),
+    [
+        pytest.param(ended(DONE), COMPLETED, "", id="done"),
+        pytest.param(ended(DONE, exit_code=1), COMPLETED, "", id="its results stand, whatever came after"),
+        pytest.param(ended(DONE, overran=True), COMPLETED, "", id="done at the last moment"),
+        pytest.param(
+            ended(engine_pb2.EngineFailure(detail="no runtime")), JOB_FAILED, "no runtime", id="failure"
+        ),
+        pytest.param(
+            ended(exit_code=-9, overran=True),
+            JOB_FAILED,
+            "ran longer than the plan's deadline of 90 s",
+            id="deadline",
+        ),
+        pytest.param(
+            ended(exit_code=-9),
+            DEVICE_FAILED,
+            "the benchmark engine ended with signal 9 (Killed), as the system does when memory runs out",
+            id="out of memory",
+        ),
+        pytest.param(
+            ended(exit_code=-11),
+            DEVICE_FAILED,
+            "the benchmark engine ended with signal 11 (Segmentation fault)",
+            id="crash",
+        ),
+        pytest.param(
+            ended(exit_code=1, last_words="ImportError: numpy"),
+            DEVICE_FAILED,
+            "the benchmark engine ended with exit code 1: ImportError: numpy",
+            id="exit",
+        ),
+        pytest.param(
+            ended(),
+            DEVICE_FAILED,
+            "the benchmark engine ended with exit code 0",
+            id="silently, without an end",
+        ),
+    ],
+)
+def test_judge_end(end, outcome, detail):
+    assert judge_end(end) == fleet_pb2.AttemptEnd(outcome=outcome, detail=detail)
+
+
+@pytest.mark.parametrize(("device_failed", "outcome"), [(False, CANCELLED), (True, DEVICE_FAILED)])
+def test_judge_kill(device_failed, outcome):
+    kill = KillAttempt(attempt=AttemptKey("a", 1), reason="why", device_failed=device_failed)
+    assert judge_kill(kill) == fleet_pb2.AttemptEnd(outcome=outcome, detail="why")
+
+
+def manifest(name, artifact, golden=""):
+    return variant_pb2.Manifest(
+        variant_id=name,
+        recipe=f"{name}@tflite",
+        format="tflite",
+        artifact_digest=artifact,
+        golden=variant_pb2.GoldenPair(digest=golden, absolute_tolerance=0.1),
+        runtimes=[variant_pb2.RuntimeRequirement(runtime="litert")],
+    )
+
+
+def test_an_assignment_becomes_the_engines_job():
+    assignment = fleet_pb2.Assignment(
+        variants=[manifest("float32", "a1", "g"), manifest("int8", "a2", "g"), manifest("same", "a1")],
+        evaluation=fleet_pb2.EvaluationInputs(digest="e", samples=5),
+    )
+    assignment.plan.threads = 2
+    assert wanted_blobs(assignment) == ["a1", "a2", "g", "e"]
+    files = {digest: Path("/cache", digest) for digest in wanted_blobs(assignment)}
+    job = engine_job(assignment, files, Path("/work"))
+    assert job.plan.threads == 2
+    assert job.evaluation_path == "/cache/e"
+    assert job.work_dir == "/work"
+    first, _, last = job.variants
+    assert (first.variant_id, first.label, first.format) == ("float32", "float32@tflite", "tflite")
+    assert (first.artifact_path, first.artifact_digest, first.golden_path) == ("/cache/a1", "a1", "/cache/g")
+    assert first.golden.absolute_tolerance == 0.1
+    assert first.runtimes[0].runtime == "litert"
+    assert last.golden_path == ""
+
+
+def test_a_study_without_data_has_no_evaluation():
+    assignment = fleet_pb2.Assignment(variants=[manifest("float32", "a1")])
+    assert wanted_blobs(assignment) == ["a1"]
+    assert engine_job(assignment, {"a1": Path("/a1")}, Path("/work")).evaluation_path == ""

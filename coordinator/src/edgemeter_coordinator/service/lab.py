@@ -264,7 +264,7 @@ class LabService(lab_pb2_grpc.LabServicer):
         bounds.check(
             request.ttl_s <= LONGEST_TTL_S, f"{request.ttl_s} s: a token lasts at most {LONGEST_TTL_S} s"
         )
-        issued = await self._database.transact(tokens.create_user, user=name, ttl_s=ttl_s)
+        issued = await self._database.transact(tokens.create_user, user=name, ttl_s=request.ttl_s)
         return lab_pb2.CreateUserTokenResponse(token=issued.secret)
 
     async def ListTokens(  # noqa: N802

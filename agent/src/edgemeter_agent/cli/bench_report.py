@@ -84,7 +84,8 @@ def compared(first: result_pb2.Result, other: result_pb2.Result) -> str:
 def duration(ns: float) -> str:
     """Three digits and a unit: "6.57 us"."""
     for unit, factor in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if ns >= factor:
+        # From where three digits round up to it.
+        if ns >= 0.9995 * factor:
             return f"{ns / factor:.3g} {unit}" if ns < 1000 * factor else f"{ns / factor:.0f} {unit}"
     return f"{ns:.0f} ns"
 

@@ -20,7 +20,7 @@ def read_numbered(path: str, prefix: str) -> list[Array]:
     differ in their number of samples.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays: list[Array] = []
             while f"{prefix}_{len(arrays)}" in archive:
                 arrays.append(archive[f"{prefix}_{len(arrays)}"])

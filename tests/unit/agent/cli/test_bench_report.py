@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from edgemeter_agent.board.facts import read_facts
+from edgemeter_agent.cli import bench, bench_report, doctor
+from edgemeter_agent.runtimes.installed import InstalledRuntime
+from edgemeter_protos import plans
+from edgemeter_protos.v1 import device_pb2, plan_pb2, result_pb2
+
+
+def result(p50_ns: float, low: float, high: float) -> result_pb2.Result:
+    return result_pb2.Result(
+        plan=plans.resolve("quick"),
+        runtime=device_pb2.RuntimeFacts(name="litert", version="2.3.0"),
+        latency=result_pb2.Latency(
+            scenario=plan_pb2.SCENARIO_SINGLE_STREAM, samples=1000, batch_queries=1, p50_ns=p50_ns, p90_ns=2 * p50_ns, p99_ns=3 * p50_ns,
+            ci95_low_ns=low, ci95_high_ns=high,
+        ),
+        cold=result_pb2.Cold(load_ns=1_500_000, first_inference_ns=20_000),
+        energy=result_pb2.Energy(status=result_pb2.ENERGY_STATUS_NO_METER, detail="no meter on this board"),
+        peak_rss_bytes=50 * 1024 * 1024,
+        conditions=result_pb2.Conditions(
+            blocks_kept=4,
+            void_reasons={"steal": 2},
+            before=result_pb2.Snapshot(monotonic_ns=2**60, governor="performance"),
+            unreadable=[device_pb2.Observable(name="frequency", detail="none")],
+        ),
+        verdict=result_pb2.Verdict(
+            state=result_pb2.VERDICT_STATE_DEGRADED,
+            reasons=[result_pb2.VerdictReason(code="hot", detail="did not cool down")],
+        ),
+    )  # fmt: skip
+
+
+VOID = result_pb2.Result(
+    energy=result_pb2.Energy(status=result_pb2.ENERGY_STATUS_NO_METER),
+    verdict=result_pb2.Verdict(
+        state=result_pb2.VERDICT_STATE_VOID,
+        reasons=[result_pb2.VerdictReason(code="load_failed", detail="no model")],
+    ),
+)
+
+
+def test_json_has_the_keys_of_an_export_and_whole_numbers_stay_numbers() -> None:
+    document = bench_report.as_json("a.tflite", 4096, result(1000.0, 990.0, 1010.0))
+    assert document["latency"]["ci95_ns"] == [990.0, 1010.0]
+    assert document["latency"]["scenario"] == "single_stream"
+    assert document["latency"]["n"] == 1000
+    assert document["cold"] == {"load_ns": 1_500_000, "first_inference_ns": 20_000}
+    assert document["energy"] == {"status": "no_meter", "detail": "no meter on this board"}
+    assert document["conditions"]["before"] == {"monotonic_ns": 2**60, "governor": "performance"}
+    assert document["conditions"]["void_reasons"] == {"steal": 2}
+    assert document["verdict"] == {
+        "state": "degraded",
+        "reasons": [{"code": "hot", "detail": "did not cool down"}],
+    }
+
+
+def test_json_of_what_was_not_measured_is_null_and_not_zero() -> None:
+    document = bench_report.as_json("a.tflite", 4096, VOID)
+    assert document["latency"] is None
+    assert document["cold"] is None
+    assert document["verdict"]["state"] == "void"
+
+
+def test_the_table() -> None:
+    results = [result(2000, 1990, 2010), result(1000, 990, 1010), result(2005, 1995, 2015), VOID]
+    lines = bench_report.as_table(["a", "b", "c", "d"], [2048] * 4, results).splitlines()
+    assert lines[0].split("  ")[0] == "model"
+    assert "x0.50" in lines[2]
+    assert "cannot tell" in lines[3]
+    assert lines[4].split()[-1] == "void"
+    assert lines[-1] == "d: load_failed: no model"
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (0, "0 ns"),
+        (139.4, "139 ns"),
+        (6567, "6.57 us"),
+        (999_999, "1 ms"),
+        (1_500_000, "1.5 ms"),
+        (39.4e6, "39.4 ms"),
+        (2.5e9, "2.5 s"),
+        (5e12, "5000 s"),
+    ],
+)
+def test_durations(ns: float, text: str) -> None:
+    assert bench_report.duration(ns) == text
+
+
+def arguments(*typed: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    subparsers = parser.add_subparsers()
+    bench.add_parser(subparsers)
+    doctor.add_parser(subparsers)
+    return parser.parse_args(typed)
+
+
+def test_options_become_a_plan() -> None:
+    plan = bench.plan_of(
+        arguments(
+            "bench",
+            "m",
+            "--profile",
+            "standard",
+            "--threads",
+            "2",
+            "--min-queries",
+            "7",
+            "--min-duration",
+            "0.25",
+        )
+    )
+    assert plan == plans.resolve(
+        "standard", threads=2, block_min_queries=7, block_min_duration_ns=250_000_000
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "says"),
+    [
+        (None, [], "No such file or directory"),
+        (b"", [], "is no TFLite model"),
+        (b"PK\x03\x04 a keras file", [], "is no TFLite model"),
+        (b"\0\0\0\0TFL3", ["--threads", "0"], "threads is 0; it must be from 1"),
+        (b"\0\0\0\0TFL3", ["--min-duration", "-1"], "block_min_duration_ns is -1000000000"),
+    ],
+)
+def test_bad_input_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, options: list[str], says: str
+) -> None:
+    model = tmp_path / "m.tflite"
+    if content is not None:
+        model.write_bytes(content)
+    assert bench.run(arguments("bench", str(model), *options)) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert says in said.err
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["x/a.tflite", "y/b.tflite"], ["a.tflite", "b.tflite"]),
+        (["x/a.tflite", "y/a.tflite"], ["x/a.tflite", "y/a.tflite"]),
+        # one file twice is an A/A test
+        (["x/a.tflite", "x/a.tflite"], ["a.tflite", "a.tflite (2)"]),
+    ],
+)
+def test_names(paths: list[str], names: list[str]) -> None:
+    assert bench.distinct_names(paths) == names
+
+
+def test_doctor_says_what_is_wrong_with_a_runtime() -> None:
+    runtimes = [
+        InstalledRuntime(name="litert", version="2.3.0", formats=("tflite",)),
+        InstalledRuntime(
+            name="tflite-runtime",
+            version="2.14.0",
+            formats=("tflite",),
+            unusable_because="numpy 2 is installed",
+        ),
+    ]
+    text = doctor.as_text(read_facts(), runtimes, "qemu")
+    assert "yes  litert 2.3.0             runs tflite" in text
+    assert "no   tflite-runtime 2.14.0    numpy 2 is installed" in text
+    assert "no   energy       no meter on this board" in text
+    assert "emulated  qemu: timings mean nothing here" in text
+    document = doctor.as_json(read_facts(), runtimes, None)
+    assert document["runtimes"][1]["unusable_because"] == "numpy 2 is installed"
+    assert isinstance(document["memory_bytes"], int)

@@ -17,7 +17,8 @@ def result(p50_ns: float, low: float, high: float) -> result_pb2.Result:
         plan=plans.resolve("quick"),
         runtime=device_pb2.RuntimeFacts(name="litert", version="2.3.0"),
         latency=result_pb2.Latency(
-            scenario=plan_pb2.SCENARIO_SINGLE_STREAM, samples=1000, batch_queries=1, p50_ns=p50_ns, p90_ns=2 * p50_ns, p99_ns=3 * p50_ns,
+            scenario=plan_pb2.SCENARIO_SINGLE_STREAM, samples=1000, batch_queries=1,
+            p50_ns=p50_ns, p90_ns=2 * p50_ns, p99_ns=3 * p50_ns,
             ci95_low_ns=low, ci95_high_ns=high,
         ),
         cold=result_pb2.Cold(load_ns=1_500_000, first_inference_ns=20_000),

@@ -64,8 +64,8 @@ def train(arrays: Mapping[str, NDArray[Any]], *, epochs: int, seed: int) -> Any:
         verbose=0,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=report)],
     )
-    # Without its optimizer, whose state is twice the model's size.
-    bare = keras.models.clone_model(net)
+    # Uncompiled: an optimizer's state is twice the model's size. (clone_model would compile it again.)
+    bare = keras.Sequential.from_config(net.get_config())
     bare.set_weights(net.get_weights())
     return bare
 

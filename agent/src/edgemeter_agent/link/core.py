@@ -25,6 +25,7 @@ from edgemeter_agent.link.effects import (
     KillAttempt,
     Note,
     OpenStream,
+    Rest,
     SendHeartbeat,
     StartAttempt,
     Stop,
@@ -254,7 +255,7 @@ def _claim_if_free(state: LinkState) -> Step:
 def _claim_answered(state: LinkState, event: ClaimAnswered) -> Step:
     state = replace(state, claim_in_flight=False, claim_failures=0)
     if event.assignment is None:
-        return state, ()
+        return state, (Rest(),)
     attempt = AttemptKey.of(event.assignment.attempt)
     # Also where the session has changed since: the first renewal tells whether the lease stands.
     return replace(state, running=attempt), (

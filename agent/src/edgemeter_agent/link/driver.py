@@ -28,6 +28,7 @@ from edgemeter_agent.link.effects import (
     KillAttempt,
     Note,
     OpenStream,
+    Rest,
     SendHeartbeat,
     StartAttempt,
     Stop,
@@ -145,7 +146,6 @@ class Link:
                     self._stream = None
             case Attached():
                 self._uploader.set_attached(True)
-                resident.release_code()
             case Detached():
                 self._uploader.set_attached(False)
             case SendHeartbeat():
@@ -165,6 +165,8 @@ class Link:
                 self.post(ReportsDelivered(attempt=effect.attempt))
             case Note():
                 log.log(effect.level, "%s", effect.text)
+            case Rest():
+                resident.release_code()
             case Stop():
                 self._exit_code = effect.exit_code
 

@@ -48,6 +48,11 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rest:
+    """Nothing is to be done until the coordinator says so."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StartAttempt:
     """Answered by AttemptEnded, always."""
 
@@ -102,5 +107,6 @@ Effect = (
     | KillAttempt
     | ForgetReports
     | Note
+    | Rest
     | Stop
 )

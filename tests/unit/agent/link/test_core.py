@@ -16,6 +16,7 @@ from edgemeter_agent.link.effects import (
     KillAttempt,
     Note,
     OpenStream,
+    Rest,
     SendHeartbeat,
     StartAttempt,
     Stop,
@@ -166,11 +167,13 @@ CASES = [
         [StartAttempt(assignment=ASSIGNMENT)],
         id="a job comes",
     ),
-    pytest.param(replace(ATTACHED, claim_in_flight=True), ClaimAnswered(assignment=None), [], id="no job"),
+    pytest.param(
+        replace(ATTACHED, claim_in_flight=True), ClaimAnswered(assignment=None), [Rest()], id="no job"
+    ),
     pytest.param(
         replace(ATTACHED, claim_in_flight=True, claim_wanted=True),
         ClaimAnswered(assignment=None),
-        [Claim(epoch=7)],
+        [Rest(), Claim(epoch=7)],
         id="no job, but nudged meanwhile",
     ),
     pytest.param(

@@ -7,11 +7,11 @@ class EdgemeterError(Exception):
     """What was wrong, with which input, and what to do next: one line."""
 
 
-class NotConfigured(EdgemeterError):  # noqa: N818 - says what happened
+class NotConfigured(EdgemeterError):
     """It is not known where the coordinator is, or how to be believed there."""
 
 
-class Unreachable(EdgemeterError):  # noqa: N818 - says what happened
+class Unreachable(EdgemeterError):
     """The coordinator at `address` does not answer, or is not the one whose CA was pinned."""
 
     def __init__(self, message: str, *, address: str) -> None:
@@ -19,7 +19,7 @@ class Unreachable(EdgemeterError):  # noqa: N818 - says what happened
         self.address = address
 
 
-class Refused(EdgemeterError):  # noqa: N818 - says what happened
+class Refused(EdgemeterError):
     """The coordinator understood and said no.
 
     `reason` is the name of a RefusalReason without its prefix ("NO_DEVICE_MATCHES"), or the name of a
@@ -31,5 +31,5 @@ class Refused(EdgemeterError):  # noqa: N818 - says what happened
         self.reason = reason
 
 
-class WaitTimeout(EdgemeterError, TimeoutError):  # noqa: N818 - says what happened
+class WaitTimeout(EdgemeterError, TimeoutError):
     """A study had not ended in the time that the caller gave it. It goes on all the same."""

@@ -103,12 +103,11 @@ def test_a_board_gets_its_key_certified_and_nothing_else(
 
 
 def forged() -> str:
-    """A request for one key, signed by another."""
-    lines = request(ec.generate_private_key(ec.SECP256R1())).splitlines()
-    body = list(lines[-2])
-    body[-6] = "A" if body[-6] != "A" else "B"
-    lines[-2] = "".join(body)
-    return "\n".join(lines)
+    """A request whose signature, the last 70 bytes or so, has one character changed."""
+    head, *lines, foot = request(ec.generate_private_key(ec.SECP256R1())).splitlines()
+    body = "".join(lines)
+    changed = "A" if body[-20] != "A" else "B"
+    return "\n".join([head, f"{body[:-20]}{changed}{body[-19:]}", foot])
 
 
 @pytest.mark.parametrize(

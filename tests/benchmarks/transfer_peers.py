@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import shutil
 import socket
 import subprocess
@@ -59,12 +60,14 @@ def serving(command: list[str], port: int) -> Iterator[None]:
 
 
 def receive(chunks: Iterator[bytes], target: Path) -> str:
-    """Writes and hashes; the digest."""
+    """Writes, hashes and syncs; the digest."""
     digest = hashlib.sha256()
     with target.open("wb") as output:
         for chunk in chunks:
             output.write(chunk)
             digest.update(chunk)
+        output.flush()
+        os.fsync(output.fileno())
     return digest.hexdigest()
 
 

@@ -17,7 +17,7 @@ _STATES = {
     result_pb2.VERDICT_STATE_VOID: "void",
 }
 _ENERGY = {result_pb2.ENERGY_STATUS_NO_METER: "no_meter", result_pb2.ENERGY_STATUS_MEASURED: "measured"}
-_SCENARIOS = {plan_pb2.SCENARIO_SINGLE_STREAM: "single_stream"}
+_SCENARIOS = {plan_pb2.SCENARIO_SINGLE_STREAM: "single-stream"}
 
 HEADER = ("model", "size", "p50", "p90", "p99", "vs first", "load", "first run", "peak memory", "verdict")
 

@@ -54,7 +54,7 @@ from edgemeter_agent.worker import AttemptWorker
 from edgemeter_protos import PROTOCOL_VERSION
 from edgemeter_protos.v1 import device_pb2, fleet_pb2
 
-CAPABILITIES = ("single_stream",)
+CAPABILITIES = ("single-stream",)
 """Scenarios that this agent's engine can run."""
 
 KILL_PATIENCE_S = 3.0

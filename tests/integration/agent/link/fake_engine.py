@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 from google.protobuf import proto
 
@@ -14,7 +16,8 @@ from edgemeter_protos.v1 import engine_pb2, result_pb2
 
 
 def say(event: engine_pb2.EngineEvent) -> None:
-    proto.serialize_length_prefixed(event, sys.stdout.buffer)
+    # Its signature says BytesIO; it only writes.
+    proto.serialize_length_prefixed(event, cast("io.BytesIO", sys.stdout.buffer))
     sys.stdout.buffer.flush()
 
 
@@ -35,6 +38,7 @@ def hang(pid_file: Path) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(600)"
     child = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
+    assert child.stdout is not None
     child.stdout.readline()
     scratch = pid_file.with_suffix(".new")
     scratch.write_text(f"{child.pid}")
@@ -43,7 +47,8 @@ def hang(pid_file: Path) -> None:
 
 
 def main() -> int:
-    job = proto.parse_length_prefixed(engine_pb2.EngineJob, sys.stdin.buffer)
+    job = proto.parse_length_prefixed(engine_pb2.EngineJob, cast("io.BytesIO", sys.stdin.buffer))
+    assert job is not None
     match sys.argv[1]:
         case "measure":
             measure(job)

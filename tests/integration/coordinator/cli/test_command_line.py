@@ -73,14 +73,20 @@ def test_the_version(desk: Desk) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(desk: Desk, shell: str) -> None:
-    done = subprocess.run(
-        ["edgemeter", "--show-completion", shell],
-        capture_output=True,
-        text=True,
-        env=desk.environment,
-    )
+    # Asked for by name: --show-completion goes by the shell that it runs under.
+    asked = {"_EDGEMETER_COMPLETE": f"source_{shell}"}
+    done = subprocess.run(["edgemeter"], capture_output=True, text=True, env=desk.environment | asked)
     assert done.returncode == 0, done.stderr
-    assert "_EDGEMETER_COMPLETE" in done.stdout
+    assert f"complete_{shell}" in done.stdout
+    assert "edgemeter" in done.stdout
+
+
+def test_completion_of_the_shell_at_hand(desk: Desk) -> None:
+    # With a second command, bash does not put the first one in its own place.
+    line = "edgemeter --show-completion; exit $?"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=desk.environment)
+    assert done.returncode == 0, done.stderr
+    assert "complete_bash" in done.stdout
 
 
 @pytest.mark.parametrize(

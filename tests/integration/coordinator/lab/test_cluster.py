@@ -47,7 +47,9 @@ async def test_it_listens_on_loopback_only(cluster: Cluster) -> None:
         for connection in process.net_connections()
         if connection.status == psutil.CONN_LISTEN
     ]
-    assert set(listening) == {"127.0.0.1"}
+    # The mapped one: what other tests' servers in this process may still hold.
+    assert "127.0.0.1" in listening
+    assert set(listening) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
 
 async def test_what_a_function_raises_comes_back(cluster: Cluster) -> None:

@@ -49,7 +49,7 @@ VOID = result_pb2.Result(
 def test_json_has_the_keys_of_an_export_and_whole_numbers_stay_numbers() -> None:
     document = bench_report.as_json("a.tflite", 4096, result(1000.0, 990.0, 1010.0))
     assert document["latency"]["ci95_ns"] == [990.0, 1010.0]
-    assert document["latency"]["scenario"] == "single_stream"
+    assert document["latency"]["scenario"] == "single-stream"
     assert document["latency"]["n"] == 1000
     assert document["cold"] == {"load_ns": 1_500_000, "first_inference_ns": 20_000}
     assert document["energy"] == {"status": "no_meter", "detail": "no meter on this board"}

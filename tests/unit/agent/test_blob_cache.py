@@ -3,24 +3,25 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemeter_agent import blob_cache
-from edgemeter_agent.blob_cache import BlobCache, BlobDamagedError, DiskFullError
+from edgemeter_agent.blob_cache import BlobCache, BlobDamagedError, Chunk, DiskFullError, Source
 
 CONTENT = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
-def ignore(size_bytes):
+def ignore(size_bytes: int) -> None:
     """Nobody watches."""
 
 
-def source(content, chunk_bytes=1000, break_at=None):
-    def chunks(offset):
+def source(content: bytes, chunk_bytes: int = 1000, break_at: int | None = None) -> Source:
+    def chunks(offset: int) -> Iterator[bytes]:
         for start in range(offset, len(content), chunk_bytes):
             if break_at is not None and start >= break_at:
                 raise ConnectionResetError
@@ -29,8 +30,8 @@ def source(content, chunk_bytes=1000, break_at=None):
     return chunks
 
 
-def test_a_blob_is_kept_under_its_digest(tmp_path):
-    told = []
+def test_a_blob_is_kept_under_its_digest(tmp_path: Path) -> None:
+    told: list[int] = []
     cache = BlobCache(tmp_path)
     path = cache.fetch(DIGEST, source(CONTENT, 4096), received=told.append)
     assert path.read_bytes() == CONTENT
@@ -40,11 +41,13 @@ def test_a_blob_is_kept_under_its_digest(tmp_path):
 
 
 @given(break_at=st.integers(0, len(CONTENT)), chunk_bytes=st.integers(1, 5000))
-def test_a_broken_transfer_goes_on_where_it_broke(tmp_path_factory, break_at, chunk_bytes):
+def test_a_broken_transfer_goes_on_where_it_broke(
+    tmp_path_factory: pytest.TempPathFactory, break_at: int, chunk_bytes: int
+) -> None:
     cache = BlobCache(tmp_path_factory.mktemp("cache"))
     offsets = []
 
-    def second(offset):
+    def second(offset: int) -> Iterable[Chunk]:
         offsets.append(offset)
         return source(CONTENT)(offset)
 
@@ -66,7 +69,7 @@ def test_a_broken_transfer_goes_on_where_it_broke(tmp_path_factory, break_at, ch
         pytest.param(b"", id="nothing"),
     ],
 )
-def test_what_is_damaged_is_not_kept(tmp_path, arrived):
+def test_what_is_damaged_is_not_kept(tmp_path: Path, arrived: bytes) -> None:
     cache = BlobCache(tmp_path)
     with pytest.raises(BlobDamagedError, match=DIGEST[:12]):
         cache.fetch(DIGEST, source(arrived), received=ignore)
@@ -74,7 +77,7 @@ def test_what_is_damaged_is_not_kept(tmp_path, arrived):
     assert list((tmp_path / "partial").iterdir()) == []
 
 
-def test_a_file_that_rotted_is_found_out(tmp_path):
+def test_a_file_that_rotted_is_found_out(tmp_path: Path) -> None:
     cache = BlobCache(tmp_path)
     path = cache.fetch(DIGEST, source(CONTENT), received=ignore)
     path.write_bytes(CONTENT[:100])
@@ -82,27 +85,27 @@ def test_a_file_that_rotted_is_found_out(tmp_path):
     assert not path.exists()
 
 
-def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
-    def write(descriptor, data):
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(descriptor: int, data: bytes) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     cache = BlobCache(tmp_path)
-    monkeypatch.setattr(blob_cache.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     with pytest.raises(DiskFullError, match="no room for blob"):
         cache.fetch(DIGEST, source(CONTENT, 10), received=ignore)
     assert list((tmp_path / "partial").iterdir()) == []
     assert cache.find(DIGEST) is None
 
 
-def test_short_writes_are_completed(tmp_path, monkeypatch):
+def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
-    monkeypatch.setattr(blob_cache.os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
     path = BlobCache(tmp_path).fetch(DIGEST, source(CONTENT), received=ignore)
     assert path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "A" * 64, DIGEST[:-1], DIGEST + "\n"])
-def test_only_a_digest_becomes_a_file_name(tmp_path, name):
+def test_only_a_digest_becomes_a_file_name(tmp_path: Path, name: str) -> None:
     cache = BlobCache(tmp_path)
     with pytest.raises(BlobDamagedError, match="no SHA-256 digest"):
         cache.find(name)
@@ -110,7 +113,7 @@ def test_only_a_digest_becomes_a_file_name(tmp_path, name):
         cache.fetch(name, source(CONTENT), received=ignore)
 
 
-def test_the_least_recently_used_go_first(tmp_path):
+def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     cache = BlobCache(tmp_path, limit_bytes=250)
     digests = []
     for age, letter in enumerate((b"a", b"b", b"c", b"d")):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from edgemeter_agent import cli
 
 
 @pytest.mark.parametrize("command", ["join", "run", "status", "completion"])
-def test_every_help_has_an_example(command, capsys):
+def test_every_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])
     assert ended.value.code == 0
@@ -20,28 +21,28 @@ def test_every_help_has_an_example(command, capsys):
     )
 
 
-def test_the_help_names_every_command(capsys):
+def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     said = capsys.readouterr().out
     assert all(name in said for name in cli.COMMANDS)
 
 
-def test_without_a_command_it_says_so(capsys):
+def test_without_a_command_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([])
     assert ended.value.code == 2
     assert "COMMAND" in capsys.readouterr().err
 
 
-def test_the_version(capsys):
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("edgemeter-agent ")
 
 
-def test_status_of_a_board_that_has_not_joined(tmp_path, capsys):
+def test_status_of_a_board_that_has_not_joined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", "--json", "--state-dir", str(tmp_path)]) == 1
     status = json.loads(capsys.readouterr().out)
     assert status["joined"] is False
@@ -56,7 +57,7 @@ def test_status_of_a_board_that_has_not_joined(tmp_path, capsys):
         pytest.param(["edgemeter-agent", "run", "--lo"], ["--log-level"], id="an option"),
     ],
 )
-def test_bash_completes(words, completions, capsys):
+def test_bash_completes(words: list[str], completions: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["completion", "bash"])
     script = capsys.readouterr().out
     typed = " ".join(words)
@@ -67,7 +68,7 @@ def test_bash_completes(words, completions, capsys):
     assert done.stdout.split() == completions, done.stderr
 
 
-def test_the_module_is_the_command():
+def test_the_module_is_the_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "edgemeter_agent", "run", "--help"], capture_output=True, text=True, timeout=60
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ BOARD = identity.Identity(
 )
 
 
-def test_it_is_read_as_it_was_written(tmp_path):
+def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "identity.json"
     assert identity.load(path) is None
     identity.save(BOARD, path)
@@ -28,30 +29,30 @@ def test_it_is_read_as_it_was_written(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["identity.json"]
 
 
-def test_the_key_is_not_shown():
+def test_the_key_is_not_shown() -> None:
     assert "secret" not in repr(BOARD)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"device_id": "d1"}'])
-def test_a_damaged_one_is_one_line(tmp_path, content):
+def test_a_damaged_one_is_one_line(tmp_path: Path, content: str) -> None:
     path = tmp_path / "identity.json"
     path.write_text(content)
     with pytest.raises(AgentError, match="join again with --force"):
         identity.load(path)
 
 
-def test_what_a_later_agent_adds_does_no_harm(tmp_path):
+def test_what_a_later_agent_adds_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "identity.json"
     identity.save(BOARD, path)
     path.write_text(path.read_text().replace("{", '{"renewed_at_unix_ms": 1,', 1))
     assert identity.load(path) == BOARD
 
 
-def test_a_failed_write_leaves_what_was(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_what_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "identity.json"
     identity.save(BOARD, path)
 
-    def full(descriptor):
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ HEX = "0123456789abcdef" * 4
         ("[fe80::1%eth0]:65535", "fe80::1%eth0", 65535),
     ],
 )
-def test_an_address(text, host, port):
+def test_an_address(text: str, host: str, port: int) -> None:
     assert joining.parse_address(text) == (host, port)
     assert address(host, port) == text
 
@@ -28,7 +30,7 @@ def test_an_address(text, host, port):
 @pytest.mark.parametrize(
     "text", ["", "lab", "lab:", ":7443", "lab:0", "lab:65536", "::1:7443", "lab:seven", "https://lab:7443"]
 )
-def test_no_address(text):
+def test_no_address(text: str) -> None:
     with pytest.raises(AgentError, match="give HOST:PORT"):
         joining.parse_address(text)
 
@@ -42,19 +44,19 @@ def test_no_address(text):
         pytest.param("sha256:" + ":".join(HEX[i : i + 2] for i in range(0, 64, 2)), id="as openssl prints"),
     ],
 )
-def test_a_fingerprint(text):
+def test_a_fingerprint(text: str) -> None:
     assert joining.parse_fingerprint(text) == HEX
 
 
 @pytest.mark.parametrize(
     "text", ["", "sha256:", f"sha1:{HEX}", f"sha256:{HEX[:-1]}", f"sha256:{HEX}0", "g" * 64]
 )
-def test_no_fingerprint(text):
+def test_no_fingerprint(text: str) -> None:
     with pytest.raises(AgentError, match="sha256: and 64 hexadecimal digits"):
         joining.parse_fingerprint(text)
 
 
-def refusal(parse, text):
+def refusal(parse: Callable[[str], object], text: str) -> str:
     try:
         parse(text)
     except AgentError as error:
@@ -63,7 +65,7 @@ def refusal(parse, text):
 
 
 @given(st.text())
-def test_any_text_is_parsed_or_refused_in_one_line(text):
+def test_any_text_is_parsed_or_refused_in_one_line(text: str) -> None:
     assert "\n" not in refusal(joining.parse_address, text)
     assert "\n" not in refusal(joining.parse_fingerprint, text)
 
@@ -71,6 +73,6 @@ def test_any_text_is_parsed_or_refused_in_one_line(text):
 @pytest.mark.parametrize(
     "pem", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----"]
 )
-def test_what_is_no_certificate_has_no_fingerprint(pem):
+def test_what_is_no_certificate_has_no_fingerprint(pem: str) -> None:
     with pytest.raises(AgentError, match="no certificate in PEM"):
         joining.fingerprint(pem)

@@ -18,11 +18,11 @@ from edgemeter_agent.state_dir import StateDir, state_root
         pytest.param(None, {}, "~/.local/state/edgemeter-agent", id="the usual place"),
     ],
 )
-def test_state_root(given, environment, root):
+def test_state_root(given: str | None, environment: dict[str, str], root: str) -> None:
     assert state_root(given, environment) == Path(root).expanduser()
 
 
-def test_one_agent_a_directory(tmp_path):
+def test_one_agent_a_directory(tmp_path: Path) -> None:
     state_dir = StateDir(tmp_path / "state")
     assert state_dir.holder() is None
     with state_dir.locked():

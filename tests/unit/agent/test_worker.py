@@ -16,7 +16,12 @@ CANCELLED = fleet_pb2.ATTEMPT_OUTCOME_CANCELLED
 DONE = engine_pb2.EngineDone()
 
 
-def ended(last=None, exit_code=0, last_words="", overran=False):
+def ended(
+    last: engine_pb2.EngineDone | engine_pb2.EngineFailure | None = None,
+    exit_code: int = 0,
+    last_words: str = "",
+    overran: bool = False,
+) -> EngineEnd:
     return EngineEnd(last=last, exit_code=exit_code, last_words=last_words, deadline_s=90.0, overran=overran)
 
 
@@ -61,17 +66,17 @@ def ended(last=None, exit_code=0, last_words="", overran=False):
         ),
     ],
 )
-def test_judge_end(end, outcome, detail):
+def test_judge_end(end: EngineEnd, outcome: fleet_pb2.AttemptOutcome.ValueType, detail: str) -> None:
     assert judge_end(end) == fleet_pb2.AttemptEnd(outcome=outcome, detail=detail)
 
 
 @pytest.mark.parametrize(("device_failed", "outcome"), [(False, CANCELLED), (True, DEVICE_FAILED)])
-def test_judge_kill(device_failed, outcome):
+def test_judge_kill(device_failed: bool, outcome: fleet_pb2.AttemptOutcome.ValueType) -> None:
     kill = KillAttempt(attempt=AttemptKey("a", 1), reason="why", device_failed=device_failed)
     assert judge_kill(kill) == fleet_pb2.AttemptEnd(outcome=outcome, detail="why")
 
 
-def manifest(name, artifact, golden=""):
+def manifest(name: str, artifact: str, golden: str = "") -> variant_pb2.Manifest:
     return variant_pb2.Manifest(
         variant_id=name,
         recipe=f"{name}@tflite",
@@ -82,7 +87,7 @@ def manifest(name, artifact, golden=""):
     )
 
 
-def test_an_assignment_becomes_the_engines_job():
+def test_an_assignment_becomes_the_engines_job() -> None:
     assignment = fleet_pb2.Assignment(
         variants=[manifest("float32", "a1", "g"), manifest("int8", "a2", "g"), manifest("same", "a1")],
         evaluation=fleet_pb2.EvaluationInputs(digest="e", samples=5),
@@ -102,7 +107,7 @@ def test_an_assignment_becomes_the_engines_job():
     assert last.golden_path == ""
 
 
-def test_a_study_without_data_has_no_evaluation():
+def test_a_study_without_data_has_no_evaluation() -> None:
     assignment = fleet_pb2.Assignment(variants=[manifest("float32", "a1")])
     assert wanted_blobs(assignment) == ["a1"]
     assert engine_job(assignment, {"a1": Path("/a1")}, Path("/work")).evaluation_path == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_jobs_follow_one_another_without_a_nudge(coordinator: Coordinator, start
         coordinator.offer(job, ARTIFACTS[:1])
     start_link("measure")
     for job in ("a", "b", "c"):
-        wait_until(lambda job=job: coordinator.end_of(job), f"the end of {job}")
+        wait_until(partial(coordinator.end_of, job), f"the end of {job}")
     # The artifact is fetched once.
     assert len([digest for digest, _ in coordinator.seen.offsets]) == 2
 

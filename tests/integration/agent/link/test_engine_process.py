@@ -29,7 +29,7 @@ def test_a_survivor_is_killed(survivor: subprocess.Popen[bytes], tmp_path: Path)
     record = tmp_path / "engine.json"
     record.write_text(json.dumps(engine_process._process_record(survivor.pid)))
     assert engine_process.kill_survivor(record)
-    assert survivor.wait_until(30) == -9
+    assert survivor.wait(30) == -9
     assert not record.exists()
 
 

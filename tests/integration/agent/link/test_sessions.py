@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgemeter_agent import cli, identity
+from edgemeter_agent.identity import Identity
 from edgemeter_agent.link.core import EXIT_SUPERSEDED
 from edgemeter_protos.v1 import fleet_pb2
 from tests.integration.agent.link.miniature_coordinator import Coordinator
@@ -66,9 +67,8 @@ def test_a_revoked_board_says_so_once_and_waits(
 ) -> None:
     coordinator.faults.revoked = True
     agent = start_link("measure")
-    wait_until(
-        lambda: "this board's certificate is revoked: join again" in caplog.text, "the line in the log"
-    )
+    line = "this board's certificate is revoked: join again"
+    wait_until(lambda: line in caplog.text, "the line in the log")
     assert len(coordinator.seen.hellos) == 1
     assert agent.stop() == 0
 

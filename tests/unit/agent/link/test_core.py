@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from edgemeter_agent.link.effects import (
     Claim,
     CloseStream,
     Detached,
+    Effect,
     ForgetReports,
     KillAttempt,
     Note,
@@ -25,6 +27,7 @@ from edgemeter_agent.link.events import (
     AttemptEnded,
     ClaimAnswered,
     ClaimFailed,
+    Event,
     LeaseLost,
     Received,
     ReportsDelivered,
@@ -51,26 +54,42 @@ ATTACHED = LinkState(
 RUNNING = replace(ATTACHED, running=JOB)
 GREETING = LinkState(phase=Phase.GREETING, session=3, wake_at_ns=115 * S)
 ASSIGNMENT = fleet_pb2.Assignment(attempt=JOB.ref)
+NUDGE = fleet_pb2.AttachResponse(nudge=fleet_pb2.Nudge())
 
 
-def down(session=3, **message):
-    return Received(session=session, message=fleet_pb2.AttachResponse(**message))
+def down(message: fleet_pb2.AttachResponse, session: int = 3) -> Received:
+    return Received(session=session, message=message)
 
 
-def welcome(**fields):
-    usual = {"protocol_version": PROTOCOL_VERSION, "epoch": 7, "heartbeat_interval_ms": 10_000}
-    return down(welcome=fleet_pb2.Welcome(**{**usual, **fields}))
+def welcome(
+    *,
+    protocol_version: int = PROTOCOL_VERSION,
+    heartbeat_interval_ms: int = 10_000,
+    keep: Sequence[fleet_pb2.AttemptRef] = (),
+    cancel: Sequence[fleet_pb2.AttemptRef] = (),
+) -> Received:
+    message = fleet_pb2.Welcome(
+        protocol_version=protocol_version,
+        epoch=7,
+        heartbeat_interval_ms=heartbeat_interval_ms,
+        keep=keep,
+        cancel=cancel,
+    )
+    return down(fleet_pb2.AttachResponse(welcome=message))
 
 
-def goodbye(reason):
-    return down(goodbye=fleet_pb2.Goodbye(reason=reason))
+def goodbye(reason: fleet_pb2.GoodbyeReason.ValueType) -> Received:
+    return down(fleet_pb2.AttachResponse(goodbye=fleet_pb2.Goodbye(reason=reason)))
 
 
-def cancel(attempt):
-    return down(cancel=fleet_pb2.CancelAttempt(attempt=attempt.ref, reason="by ada"))
+def cancel(attempt: AttemptKey) -> Received:
+    message = fleet_pb2.CancelAttempt(attempt=attempt.ref, reason="by ada")
+    return down(fleet_pb2.AttachResponse(cancel=message))
 
 
-def take(state, event, now_s=100, chance=0.5):
+def take(
+    state: LinkState, event: Event, now_s: int = 100, chance: float = 0.5
+) -> tuple[LinkState, list[Effect]]:
     after, effects = core.step(state, event, now_ns=int(now_s * S), chance=chance)
     return after, [effect for effect in effects if not isinstance(effect, Note)]
 
@@ -112,14 +131,10 @@ CASES = [
         GREETING, welcome(protocol_version=PROTOCOL_VERSION + 1), LOST, id="another protocol: drain"
     ),
     pytest.param(replace(GREETING, wake_at_ns=99 * S), Tick(), LOST, id="no welcome in time"),
-    pytest.param(ATTACHED, down(nudge=fleet_pb2.Nudge()), [Claim(epoch=7)], id="nudged, it claims"),
-    pytest.param(RUNNING, down(nudge=fleet_pb2.Nudge()), [], id="nudged while busy"),
-    pytest.param(
-        replace(ATTACHED, claim_in_flight=True), down(nudge=fleet_pb2.Nudge()), [], id="nudged while claiming"
-    ),
-    pytest.param(
-        ATTACHED, down(session=2, nudge=fleet_pb2.Nudge()), [], id="the last words of an older stream"
-    ),
+    pytest.param(ATTACHED, down(NUDGE), [Claim(epoch=7)], id="nudged, it claims"),
+    pytest.param(RUNNING, down(NUDGE), [], id="nudged while busy"),
+    pytest.param(replace(ATTACHED, claim_in_flight=True), down(NUDGE), [], id="nudged while claiming"),
+    pytest.param(ATTACHED, down(NUDGE, session=2), [], id="the last words of an older stream"),
     pytest.param(RUNNING, cancel(JOB), [KILL], id="cancelled, it kills"),
     pytest.param(RUNNING, cancel(OTHER), [], id="not for another attempt"),
     pytest.param(
@@ -221,18 +236,19 @@ CASES = [
 
 
 @pytest.mark.parametrize(("state", "event", "effects"), CASES)
-def test_step(state, event, effects):
+def test_step(state: LinkState, event: Event, effects: list[Effect]) -> None:
     assert take(state, event)[1] == effects
 
 
-def test_failures_wait_longer_and_a_heartbeat_answered_forgives_them():
-    state, waits = ATTACHED, []
+def test_failures_wait_longer_and_a_heartbeat_answered_forgives_them() -> None:
+    state = ATTACHED
+    waits: list[int] = []
     for _ in range(10):
         state, _ = take(replace(state, phase=Phase.ATTACHED), StreamLost(session=3, detail="x"), chance=1.0)
         waits.append(state.wake_at_ns - 100 * S)
     assert waits == sorted(waits)
     assert waits[-1] == backoff.CAP_NS
-    ack = down(heartbeat_ack=fleet_pb2.HeartbeatAck(sequence=1))
+    ack = down(fleet_pb2.AttachResponse(heartbeat_ack=fleet_pb2.HeartbeatAck(sequence=1)))
     assert take(replace(state, phase=Phase.ATTACHED), ack)[0].failures == 0
 
 
@@ -246,13 +262,13 @@ def test_failures_wait_longer_and_a_heartbeat_answered_forgives_them():
         pytest.param(goodbye(fleet_pb2.GOODBYE_REASON_PROTOCOL_MISMATCH), id="protocol mismatch"),
     ],
 )
-def test_what_only_a_person_cures_is_retried_slowly(event):
+def test_what_only_a_person_cures_is_retried_slowly(event: Event) -> None:
     state, _ = take(ATTACHED, event, chance=0.0)
     assert state.wake_at_ns - 100 * S == backoff.SLOW_NS // 2
 
 
-def test_the_same_failure_is_said_once():
-    def level(state):
+def test_the_same_failure_is_said_once() -> None:
+    def level(state: LinkState) -> tuple[LinkState, int]:
         state, effects = core.step(state, StreamLost(session=3, detail="refused"), now_ns=100 * S, chance=0.5)
         return state, next(effect.level for effect in effects if isinstance(effect, Note))
 
@@ -270,7 +286,7 @@ def test_the_same_failure_is_said_once():
         (2**60, core.MAX_HEARTBEAT_NS),
     ],
 )
-def test_the_heartbeat_interval_is_the_coordinators_within_bounds(told_ms, interval_ns):
+def test_the_heartbeat_interval_is_the_coordinators_within_bounds(told_ms: int, interval_ns: int) -> None:
     assert take(GREETING, welcome(heartbeat_interval_ms=told_ms))[0].heartbeat_interval_ns == interval_ns
 
 
@@ -285,5 +301,5 @@ def test_the_heartbeat_interval_is_the_coordinators_within_bounds(told_ms, inter
         pytest.param(LinkState(phase=Phase.STOPPED), None, id="nothing"),
     ],
 )
-def test_deadline(state, deadline_ns):
+def test_deadline(state: LinkState, deadline_ns: int | None) -> None:
     assert core.deadline_ns(state) == deadline_ns

@@ -12,5 +12,5 @@ from edgemeter_agent.link import leases
         pytest.param(0, leases.MIN_INTERVAL_S, id="never a spin"),
     ],
 )
-def test_renewal_interval(ttl_ms, interval_s):
+def test_renewal_interval(ttl_ms: int, interval_s: float) -> None:
     assert leases.renewal_interval_s(ttl_ms) == interval_s

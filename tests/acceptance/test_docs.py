@@ -1,0 +1,425 @@
+"""The documentation is true: its commands run, its tables are the source's, its links lead somewhere.
+
+Every command in a ```sh block is run, in order and as a reader would type it, or stands in NOT_RUN with a
+reason; the ```python blocks of a page are run after its commands, as one script.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from edgemeter_agent import verdict
+from edgemeter_agent.conditions import judge, settle
+from edgemeter_agent.engine import child, job, sizing
+from edgemeter_coordinator.service import study_view
+from edgemeter_protos import plans
+from tests.desk import Desk, until
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PACKAGES = [ROOT / name / "src" for name in ("protos", "converters", "coordinator", "agent")]
+
+NOT_RUN = {
+    r"make [a-z]+": "builds, tests or trains everything; that the target exists is tested below",
+    r"edgemeter serve( .*)?": "the coordinator of this test runs already, on ports of its own",
+    r"edgemeter demo( .*)?": "fetches the digits and measures five variants for minutes",
+    r"python3 -m venv agent": "test_wheels.py installs the agent into an empty environment",
+    r"\. (agent|\.venv)/bin/activate": "changes the shell that it is typed in",
+    r"pip install .*'edgemeter-agent\[litert\]'": "downloads a runtime; test_wheels.py does it",
+}
+"""Pattern of whole commands -> why no test runs them."""
+
+FIRST_NUMBERS = {
+    "processes": 1,
+    "blocks": 2,
+    "block_min_duration_ns": 20_000_000,
+    "warmup_min_duration_ns": 20_000_000,
+    "settle_timeout_ns": 0,
+}
+"""What `bench` is given first here, so that the pages take seconds; what a page itself sets outdoes it."""
+
+SHORT_PROFILES = f"""\
+from edgemeter_protos import plans
+for numbers in plans.PROFILES.values():
+    numbers.update({FIRST_NUMBERS!r})
+"""
+
+PRINTED_LINE = re.compile(r"edgemeter(?:-agent join| login) (\S+) (?:--token )?(\S+) --ca-fingerprint (\S+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    language: str
+    text: str
+    line: int
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    found: list[Block] = []
+    language: str | None = None
+    begin, held = 0, list[str]()
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if not line.startswith("```"):
+            held.append(line)
+        elif language is None:
+            language, begin, held = line[3:].strip(), number, []
+        else:
+            found.append(Block(language=language, text="\n".join(held), line=begin))
+            language = None
+    assert language is None, f"{page.name}:{begin}: a block is never closed"
+    return found
+
+
+def commands_of(page: Path) -> list[str]:
+    """The command lines of a page's ```sh blocks, without comments, in order."""
+    lines = [
+        line
+        for block in blocks_of(page)
+        if block.language == "sh"
+        for line in block.text.replace("\\\n", " ").splitlines()
+    ]
+    bare = [re.sub(r"(^|\s+)#\s.*", "", line).strip() for line in lines]
+    return [line for line in bare if line]
+
+
+def reason_not_to_run(command: str) -> str | None:
+    return next((why for pattern, why in NOT_RUN.items() if re.fullmatch(pattern, command)), None)
+
+
+def runnable(page: Path) -> bool:
+    return any(reason_not_to_run(command) is None for command in commands_of(page)) or any(
+        block.language == "python" for block in blocks_of(page)
+    )
+
+
+@dataclass
+class Reader:
+    """Somebody who types a page's commands, one after another, on a board or at a desk."""
+
+    desk: Desk
+    page: Path
+    agent_state: Path
+    """Of the agent of this page: one that the page lets join, or the fixture's."""
+    line: tuple[str, str, str] | None = None
+    """Address, token and fingerprint that the last `token new` printed."""
+    agents: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def type(self, command: str) -> None:
+        words = shlex.split(self._filled_in(command))
+        if words[:2] == ["edgemeter-agent", "run"]:
+            self._run_agent(words)
+            return
+        if words[:2] == ["edgemeter", "bench"]:
+            first = [f"--set={name}={number}" for name, number in FIRST_NUMBERS.items()]
+            words[2:2] = first
+        if words[:2] == ["edgemeter-agent", "bench"]:
+            # The time to settle is the profile's: up to a minute in `standard`.
+            words = [word if word != "standard" else "quick" for word in words]
+            words += ["--blocks", "2", "--min-duration", "0.02"]
+        done = self.desk.run(shlex.join([*self._environment, *words]))
+        assert done.returncode == 0, f"{self.page.name}: {command}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, f"{self.page.name}: {command}\n{done.stderr}"
+        printed = PRINTED_LINE.search(done.stdout)
+        if printed:
+            self.line = (printed[1], printed[2], printed[3])
+
+    def run_python(self) -> None:
+        """All of the page's Python, as one script."""
+        blocks = [block.text for block in blocks_of(self.page) if block.language == "python"]
+        if not blocks:
+            return
+        script = self.desk.folder / f"{self.page.stem}.py"
+        script.write_text(SHORT_PROFILES + "\n".join(blocks) + "\n")
+        done = self.desk.run(f"python {script}")
+        assert done.returncode == 0, f"{self.page.name}\n{done.stdout}\n{done.stderr}"
+
+    def leave(self) -> None:
+        for agent in self.agents:
+            agent.send_signal(signal.SIGTERM)
+        assert [agent.wait(20) for agent in self.agents] == [0] * len(self.agents)
+
+    @property
+    def _environment(self) -> list[str]:
+        return ["env", f"EDGEMETER_AGENT_STATE={self.agent_state}"]
+
+    def _filled_in(self, command: str) -> str:
+        """With what the page's placeholders stand for."""
+        if re.search(r"\b(TOKEN|HOST:7443)\b|sha256:…", command):
+            assert self.line, f"{self.page.name}: {command!r} comes before a `token new` that prints its line"
+            address, token, fingerprint = self.line
+            command = re.sub(r"\bHOST:7443\b", address, command)
+            command = re.sub(r"\bTOKEN\b", token, command).replace("sha256:…", fingerprint)
+        if re.search(r"\bSTUDY\b", command):
+            command = re.sub(r"\bSTUDY\b", self.desk.json("edgemeter study ls")[0]["name"], command)
+        assert "…" not in command, f"{self.page.name}: {command!r} has a placeholder that nothing fills"
+        return command
+
+    def _run_agent(self, words: list[str]) -> None:
+        before = self._attached()
+        agent = self.desk.start(shlex.join([*self._environment, *words]), f"agent-{self.page.stem}.log")
+        self.agents.append(agent)
+        until(f"the agent of {self.page.name} is attached", lambda: self._attached() > before)
+
+    def _attached(self) -> int:
+        return sum(device["attached"] for device in self.desk.json("edgemeter device ls"))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, material: Path) -> Iterator[Desk]:
+    """A coordinator and an attached board, board=pi5; the files that the pages name; a study for STUDY."""
+    desk = Desk(tmp_path_factory.mktemp("lab"))
+    shutil.copy(material / "stripes.keras", desk.folder / "model.keras")
+    shutil.copy(material / "stripes.npz", desk.folder / "digits.npz")
+    for name in ("model", "float32", "int8"):
+        shutil.copy(material / "stripes.tflite", desk.folder / f"{name}.tflite")
+    try:
+        desk.serve()
+        desk.join(label="board=pi5")
+        desk.attend()
+        numbers = " ".join(f"--set {name}={number}" for name, number in FIRST_NUMBERS.items())
+        desk.ok(
+            f"edgemeter bench model.keras --data digits.npz --recipe float32 --device board=pi5 {numbers}"
+        )
+        yield desk
+    finally:
+        desk.finish()
+
+
+@pytest.mark.slow
+@pytest.mark.needs_tensorflow
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name)
+def test_commands_run(page: Path, lab: Desk) -> None:
+    commands = [command for command in commands_of(page) if reason_not_to_run(command) is None]
+    joins = any(command.startswith("edgemeter-agent join") for command in commands)
+    reader = Reader(
+        desk=lab, page=page, agent_state=lab.folder / f"agent-of-{page.stem}" if joins else lab.board()
+    )
+    try:
+        for command in commands:
+            reader.type(command)
+        reader.run_python()
+    finally:
+        reader.leave()
+
+
+def test_every_command_is_run_or_excused() -> None:
+    typed = [(page.name, command) for page in PAGES for command in commands_of(page)]
+    unknown = [
+        each
+        for each in typed
+        if reason_not_to_run(each[1]) is None and not re.match(r"edgemeter(-agent)? ", each[1])
+    ]
+    assert not unknown, "neither a command of ours nor in NOT_RUN"
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        target
+        for page in PAGES
+        for target in re.findall(r"(?:^|`)make ([a-z]+)(?:`|$|\s)", page.read_text(), re.MULTILINE)
+    }
+    assert named <= targets
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *sorted(ROOT.glob("*/README.md"))], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        there = page.parent / path if path else page
+        if not there.exists() or (anchor and anchor not in anchors_of(there)):
+            broken.append(target)
+    assert not broken
+
+
+def anchors_of(page: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_pages_are_reachable_from_the_readme() -> None:
+    found, pending = set[Path](), [ROOT / "README.md"]
+    while pending:
+        page = pending.pop()
+        if page in found or not page.exists():
+            continue
+        found.add(page)
+        links = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text())
+        pending += [(page.parent / link).resolve() for link in links if not link.startswith("http")]
+    assert set(PAGES) <= found
+
+
+# measuring.md
+
+
+def rows_of(page: Path) -> list[list[str]]:
+    """The cells of all table rows of a page."""
+    lines = [line for line in page.read_text().splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def module_codes(module_file: str | None) -> set[str]:
+    """Strings in lower case that a module gives a name in capitals."""
+    assert module_file
+    return {
+        statement.value.value
+        for statement in ast.parse(Path(module_file).read_text()).body
+        if isinstance(statement, ast.Assign)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+        and re.fullmatch(r"[a-z0-9_]+", statement.value.value)
+    }
+
+
+def engine_codes() -> set[str]:
+    """Codes that the engine fails a variant with: the first of a failure's pair, or of a call that raises."""
+    found = set[str]()
+    for path in Path(job.__file__).parent.glob("*.py"):
+        found |= {code for code in module_codes(str(path)) if path.name == "variant_process.py"}
+        for node in ast.walk(ast.parse(path.read_text())):
+            first: ast.expr | None = None
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+                named = [target.attr for target in node.targets if isinstance(target, ast.Attribute)]
+                first = node.value.elts[0] if {"failure", "evaluation_failure"} & set(named) else None
+            elif isinstance(node, ast.Call):
+                called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                first = node.args[0] if called in ("VariantError", "_ask") and node.args else None
+            if isinstance(first, ast.Constant):
+                found.add(str(first.value))
+    return found
+
+
+def test_every_verdict_code_is_documented() -> None:
+    in_source = module_codes(judge.__file__) | module_codes(verdict.__file__) | engine_codes()
+    in_source.add(study_view.UNSCORED)
+    states = ("void", "degraded", "note", "void or degraded")
+    documented = {
+        code
+        for row in rows_of(DOCS / "measuring.md")
+        if len(row) == 3 and row[1] in states
+        for code in re.findall(r"`([a-z0-9_]+)`", row[0])
+    }
+    assert documented == in_source
+
+
+def test_conditions_that_void_a_block_are_documented() -> None:
+    rows = [row for row in rows_of(DOCS / "measuring.md") if len(row) == 4 and row[1] not in ("quick", "---")]
+    documented = {code for row in rows for code in re.findall(r"^`([a-z_]+)`$", row[0])}
+    assert documented >= module_codes(judge.__file__)
+    assert documented <= module_codes(judge.__file__) | set(plans.resolve("quick").DESCRIPTOR.fields_by_name)
+
+
+NUMERALS = ("no", "one", "two", "three", "four", "five")
+
+THRESHOLDS = {
+    "waiting": f"more than {judge.MAX_WAITING_SHARE:.0%} of the block, a thread",
+    "pressure": f"more than {judge.MAX_PRESSURE_SHARE:.0%} of the block |",
+    "switches": f"more than {judge.MAX_SWITCHES_PER_S:.0f} a second, a thread",
+    "others": f"more than {judge.MAX_SPARE_SHARE:.0%} of the spare cores",
+    "others without spare cores": f"or {judge.MAX_OTHERS_SHARE:.0%} of all where none is spare",
+    "steal": f"more than {judge.MAX_STEAL_SHARE:.0%} of the time that processors wanted",
+    "frequency": f"more than {judge.MAX_FREQUENCY_CHANGE:.0%} apart",
+    "interval": f"wider than {verdict.MAX_INTERVAL_SHARE:.0%} of p50",
+    "p99": f"{verdict.P99_MIN_SAMPLES} samples",
+    "cool": f"below {settle.COOL_MILLICELSIUS // 1000} °C",
+    "memory": f"do not fit into {sizing.MEMORY_SHARE:.0%} of the",
+    "batches": f"more than 1/{sizing.OVERHEAD_FACTOR} of a",
+    "null loop": f"{job.NULL_SAMPLES:,} queries",
+    "rewarm": f"{NUMERALS[child.REWARM_QUERIES]} untimed queries",
+}
+
+
+@pytest.mark.parametrize("name", THRESHOLDS)
+def test_thresholds_are_those_of_the_source(name: str) -> None:
+    text = " ".join((DOCS / "measuring.md").read_text().split())
+    assert THRESHOLDS[name].replace("%", " %") in text
+
+
+UNITS_NS = {"ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
+
+
+def number(cell: str) -> int:
+    """Of "64" or of "250 ms", in nanoseconds."""
+    value, _, unit = cell.partition(" ")
+    return int(value) * (UNITS_NS[unit] if unit else 1)
+
+
+def test_profiles_are_those_of_the_source() -> None:
+    table = {
+        row[0].split("`")[1]: dict(
+            zip(("quick", "standard", "publication"), map(number, row[1:]), strict=True)
+        )
+        for row in rows_of(DOCS / "measuring.md")
+        if len(row) == 4 and re.fullmatch(r"\d+( \w+)?", row[1])
+    }
+    fields = set(plans.resolve("quick").DESCRIPTOR.fields_by_name) - {"profile", "scenario"}
+    assert set(table) == fields
+    for name, profiles in table.items():
+        assert profiles == {profile: getattr(plans.resolve(profile), name) for profile in plans.PROFILES}, (
+            name
+        )
+
+
+# trouble.md
+
+
+@cache
+def said_in_source() -> str:
+    """Every text of the source, "…" standing for what is put in."""
+    texts: list[str] = []
+    for package in PACKAGES:
+        for path in package.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    texts.append(node.value)
+                elif isinstance(node, ast.JoinedStr):
+                    texts.append("".join(spoken(part) for part in node.values))
+    return "\n".join(texts)
+
+
+def spoken(part: ast.expr) -> str:
+    return str(part.value) if isinstance(part, ast.Constant) else "…"
+
+
+QUOTED = [
+    line
+    for block in blocks_of(DOCS / "trouble.md")
+    if block.language == "text"
+    for line in block.text.split("\n")
+]
+
+
+@pytest.mark.parametrize("message", QUOTED)
+def test_quoted_errors_are_said_by_the_source(message: str) -> None:
+    assert message in said_in_source()
+
+
+def test_remedies_are_for_codes_that_exist() -> None:
+    known = {code for row in rows_of(DOCS / "measuring.md") for code in re.findall(r"`([a-z0-9_]+)`", row[0])}
+    remedies = {
+        code
+        for row in rows_of(DOCS / "trouble.md")
+        if len(row) == 2
+        for code in re.findall(r"`([a-z0-9_]+)`", row[0])
+    }
+    assert remedies
+    assert remedies <= known

@@ -25,7 +25,15 @@ EXAMPLE = """example:
   edgemeter-agent bench model.tflite
   edgemeter-agent bench float32.tflite int8.tflite --profile standard --threads 2 --json"""
 
-FAILED = ("load_failed", "golden_failed", "query_failed", "crashed", "no_runtime", "artifact_unreadable")
+FAILED = (
+    "load_failed",
+    "golden_failed",
+    "query_failed",
+    "crashed",
+    "hung",
+    "no_runtime",
+    "artifact_unreadable",
+)
 """Verdict reasons that are the model's or the installation's fault, not the board's conditions."""
 
 

@@ -24,7 +24,7 @@ from edgemeter_agent.conditions.summary import SeenBlock
 from edgemeter_agent.engine.assembly import JobFacts, assemble, file_digest, write_samples
 from edgemeter_agent.engine.order import block_order
 from edgemeter_agent.engine.record import TimedBlock, VariantRecord
-from edgemeter_agent.engine.sizing import batch_queries, guess_peak_bytes, holds_all
+from edgemeter_agent.engine.sizing import batch_queries, guess_peak_bytes, holds_all, patience_s
 from edgemeter_agent.engine.variant_process import DeadlineError, VariantError, VariantProcess
 from edgemeter_agent.runtimes import NULL
 from edgemeter_agent.runtimes.choice import NoRuntime, choose_runtime
@@ -219,10 +219,10 @@ class _Job:
         record.load_ns.append(loaded.load_ns)
         record.first_inference_ns.append(checked.first_inference_ns)
         if not record.batch_queries:
-            tried = process.block(engine_pb2.ChildBlock(min_queries=CALIBRATION_SAMPLES, batch_queries=1))
-            record.batch_queries = batch_queries(
-                float(np.median(np.array(tried.latency_ns))), self._overhead_ns
-            )
+            request = engine_pb2.ChildBlock(min_queries=CALIBRATION_SAMPLES, batch_queries=1)
+            tried = process.block(request, patience_s(request, checked.first_inference_ns))
+            record.query_ns = float(np.median(np.array(tried.latency_ns)))
+            record.batch_queries = batch_queries(record.query_ns, self._overhead_ns)
 
     def _load_request(self, record: VariantRecord) -> engine_pb2.ChildLoad:
         return engine_pb2.ChildLoad(
@@ -234,15 +234,14 @@ class _Job:
     def _time_block(self, record: VariantRecord, process: VariantProcess) -> list[str]:
         """Reasons for which the block is void."""
         plan = self._plan
-        done = process.block(
-            engine_pb2.ChildBlock(
-                warmup_min_queries=plan.warmup_min_queries,
-                warmup_min_duration_ns=plan.warmup_min_duration_ns,
-                min_queries=plan.block_min_queries,
-                min_duration_ns=plan.block_min_duration_ns,
-                batch_queries=record.batch_queries,
-            )
+        request = engine_pb2.ChildBlock(
+            warmup_min_queries=plan.warmup_min_queries,
+            warmup_min_duration_ns=plan.warmup_min_duration_ns,
+            min_queries=plan.block_min_queries,
+            min_duration_ns=plan.block_min_duration_ns,
+            batch_queries=record.batch_queries,
         )
+        done = process.block(request, patience_s(request, record.query_ns))
         reasons = judge_block(done.before, done.after, self._machine)
         number = record.processes - 1
         record.blocks.append(

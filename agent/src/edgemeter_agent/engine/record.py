@@ -32,6 +32,8 @@ class VariantRecord:
     evaluation_failure: tuple[str, str] | None = None
     batch_queries: int = 0
     """0 until it is known."""
+    query_ns: float = 0.0
+    """What a query took when it was found out how many go into a sample."""
     processes: int = 0
     """Started so far for timing."""
     repeats: int = 0

@@ -1,9 +1,11 @@
-"""How many processes fit, and how many queries go between two timestamps: pure."""
+"""How many processes fit, how many queries go between two timestamps, how long is too long: pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
+from edgemeter_protos.v1 import engine_pb2
 
 MEMORY_SHARE = 0.8
 """Of the available memory: the rest stays for the agent, the page cache and growth."""
@@ -12,6 +14,12 @@ ARTIFACT_FACTOR = 4
 seen."""
 OVERHEAD_FACTOR = 20
 """A harness's share of a sample stays below 1/20."""
+
+
+HUNG_FACTOR = 10
+"""A board that throttles, or that others use too, may be several times slower than it was when asked."""
+HUNG_AFTER_S = 60.0
+"""What even the shortest block is given: swapping, and a page cache to be filled anew."""
 
 
 def guess_peak_bytes(empty_peak_bytes: int, artifact_bytes: int) -> int:
@@ -30,3 +38,11 @@ def batch_queries(latency_ns: float, overhead_ns: float) -> int:
     if latency_ns >= wanted_ns:
         return 1
     return math.ceil(wanted_ns / max(latency_ns, 1.0))
+
+
+def patience_s(request: engine_pb2.ChildBlock, latency_ns: float) -> float:
+    """How long a block may take before its process counts as hung, from what a query took."""
+    warm_up_ns = max(request.warmup_min_queries * latency_ns, request.warmup_min_duration_ns)
+    queries = request.min_queries * max(request.batch_queries, 1)
+    timed_ns = max(queries * latency_ns, request.min_duration_ns)
+    return HUNG_AFTER_S + HUNG_FACTOR * (warm_up_ns + timed_ns) / 1e9

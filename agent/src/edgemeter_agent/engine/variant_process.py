@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
-import select
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -17,9 +20,12 @@ from edgemeter_agent.engine.pipes import read_message, write_message
 from edgemeter_protos.v1 import engine_pb2
 
 EXIT_TIMEOUT_S = 5
+EXIT_PATIENCE_S = 60
+"""For an answer that is no work, from a process that may have been swapped out."""
 STDERR_TAIL_BYTES = 2000
 
 CRASHED = "crashed"
+HUNG = "hung"
 
 
 class VariantError(Exception):
@@ -63,37 +69,68 @@ class VariantProcess:
     def golden(self, request: engine_pb2.ChildGolden) -> engine_pb2.ChildGoldenChecked:
         return self._ask("golden_failed", golden=request).golden
 
-    def block(self, request: engine_pb2.ChildBlock) -> engine_pb2.ChildBlockDone:
-        return self._ask("query_failed", block=request).block
+    def block(
+        self, request: engine_pb2.ChildBlock, patience_s: float = math.inf
+    ) -> engine_pb2.ChildBlockDone:
+        """A process that has not answered after `patience_s` is killed, and its variant has "hung"."""
+        return self._ask("query_failed", patience_s, block=request).block
 
     def evaluate(self, request: engine_pb2.ChildEvaluate) -> engine_pb2.ChildEvaluated:
         return self._ask("evaluation_failed", evaluate=request).evaluated
 
     def exit(self) -> int:
         """Peak resident set of the process, in bytes."""
-        peak = self._ask("exit_failed", exit=engine_pb2.ChildExit()).exiting.peak_rss_bytes
+        peak = self._ask("exit_failed", EXIT_PATIENCE_S, exit=engine_pb2.ChildExit()).exiting.peak_rss_bytes
         self.end()
         return peak
 
-    def _ask(self, code: str, **request: Any) -> engine_pb2.ChildReply:
-        """Raises VariantError with `code` where the process answers with an error and with "crashed" where
-        it does not answer, and DeadlineError."""
-        try:
-            write_message(self._stdin, engine_pb2.ChildRequest(**request))
-            left_s = (self._deadline_ns - time.monotonic_ns()) / 1e9
-            if not select.select([self._stdout], [], [], max(left_s, 0))[0]:
+    def _ask(self, code: str, patience_s: float = math.inf, **request: Any) -> engine_pb2.ChildReply:
+        """Raises VariantError with `code` where the process answers with an error, with "crashed" where it
+        ends instead and with "hung" where it takes longer than `patience_s`, and DeadlineError."""
+        left_s = max((self._deadline_ns - time.monotonic_ns()) / 1e9, 0.0)
+        reply, rubbish = None, ""
+        with self._killed_after(min(left_s, patience_s)) as overdue:
+            try:
+                write_message(self._stdin, engine_pb2.ChildRequest(**request))
+                reply = read_message(self._stdout, engine_pb2.ChildReply)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # its end tells why
+            except ValueError as error:
+                rubbish = str(error)
+        if overdue.is_set():
+            if left_s <= patience_s:
                 raise DeadlineError
-            reply = read_message(self._stdout, engine_pb2.ChildReply)
-        except (BrokenPipeError, ConnectionResetError):
-            reply = None
-        except ValueError as error:
+            raise VariantError(HUNG, f"the variant's process did not answer for {patience_s:.0f} s")
+        if rubbish:
             self.end()
-            raise VariantError(CRASHED, f"the variant's process wrote rubbish: {error}") from None
+            raise VariantError(CRASHED, f"the variant's process wrote rubbish: {rubbish}")
         if reply is None:
             raise VariantError(CRASHED, self._death())
         if reply.error:
             raise VariantError(code, reply.error)
         return reply
+
+    @contextlib.contextmanager
+    def _killed_after(self, limit_s: float) -> Iterator[threading.Event]:
+        """Kills the process where the body takes longer than `limit_s`, and sets the event then.
+
+        Its pipes close with it, which ends a read that it left in the middle of a message.
+        """
+        overdue = threading.Event()
+
+        def kill() -> None:
+            overdue.set()
+            self._process.kill()
+
+        watchdog = threading.Timer(min(limit_s, threading.TIMEOUT_MAX), kill)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield overdue
+        finally:
+            watchdog.cancel()
+            # It may be on its way already; whether it killed must be settled before anybody asks.
+            watchdog.join()
 
     def _death(self) -> str:
         """How it died, and the last line that it said."""

@@ -11,6 +11,7 @@ import hashlib
 import os
 import queue
 import re
+import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
@@ -23,6 +24,9 @@ Source = Callable[[int], Iterable[Chunk]]
 
 LIMIT_BYTES = 8 * 1024**3
 """A board's card is small; the least recently used blobs go when the cache grows over this."""
+
+MIN_FREE_BYTES = 512 * 1024**2
+"""What the disk should have left for a job's own files; the least recently used blobs go for it too."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _QUEUED_CHUNKS = 16
@@ -40,7 +44,10 @@ class DiskFullError(Exception):
 class BlobCache:
     """Used by one thread at a time."""
 
-    def __init__(self, root: Path, *, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(
+        self, root: Path, *, limit_bytes: int = LIMIT_BYTES, min_free_bytes: int = MIN_FREE_BYTES
+    ) -> None:
+        self._min_free_bytes = min_free_bytes
         self._whole = root / "blobs"
         self._partial = root / "partial"
         self._limit_bytes = limit_bytes
@@ -105,19 +112,32 @@ class BlobCache:
         (self._partial / _checked(digest)).unlink(missing_ok=True)
 
     def trim(self, *, keep: Collection[str]) -> None:
-        """Removes the least recently used blobs over the limit, but none of `keep`."""
-        entries = [
+        """Removes the least recently used blobs over the limit, or for which the disk has no room; none of
+        `keep`."""
+        entries = self._entries()
+        excess_bytes = sum(stat.st_size for stat, _ in entries) - self._limit_bytes
+        lacking_bytes = self._min_free_bytes - shutil.disk_usage(self._whole).free
+        over_bytes = max(excess_bytes, lacking_bytes)
+        for stat, path in sorted(entries, key=lambda entry: entry[0].st_mtime_ns):
+            if over_bytes <= 0:
+                return
+            if path.name not in keep:
+                path.unlink(missing_ok=True)
+                over_bytes -= stat.st_size
+
+    def clear(self, *, keep: Collection[str]) -> bool:
+        """Removes all but `keep`; True where there was anything to remove."""
+        found = [path for _, path in self._entries() if path.name not in keep]
+        for path in found:
+            path.unlink(missing_ok=True)
+        return bool(found)
+
+    def _entries(self) -> list[tuple[os.stat_result, Path]]:
+        return [
             (entry.stat(), Path(entry.path))
             for folder in (self._whole, self._partial)
             for entry in os.scandir(folder)
         ]
-        excess_bytes = sum(stat.st_size for stat, _ in entries) - self._limit_bytes
-        for stat, path in sorted(entries, key=lambda entry: entry[0].st_mtime_ns):
-            if excess_bytes <= 0:
-                return
-            if path.name not in keep:
-                path.unlink(missing_ok=True)
-                excess_bytes -= stat.st_size
 
 
 class _Sink:

@@ -49,7 +49,9 @@ def judge_end(end: EngineEnd) -> fleet_pb2.AttemptEnd:
     if isinstance(end.last, engine_pb2.EngineDone):
         return fleet_pb2.AttemptEnd(outcome=Outcome.ATTEMPT_OUTCOME_COMPLETED)
     if isinstance(end.last, engine_pb2.EngineFailure):
-        return fleet_pb2.AttemptEnd(outcome=Outcome.ATTEMPT_OUTCOME_JOB_FAILED, detail=end.last.detail)
+        failed = end.last.device_failed
+        outcome = Outcome.ATTEMPT_OUTCOME_DEVICE_FAILED if failed else Outcome.ATTEMPT_OUTCOME_JOB_FAILED
+        return fleet_pb2.AttemptEnd(outcome=outcome, detail=end.last.detail)
     if end.overran:
         detail = f"ran longer than the plan's deadline of {end.deadline_s:g} s"
         return fleet_pb2.AttemptEnd(outcome=Outcome.ATTEMPT_OUTCOME_JOB_FAILED, detail=detail)

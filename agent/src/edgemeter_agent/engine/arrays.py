@@ -35,6 +35,11 @@ def read_numbered(path: str, prefix: str) -> list[Array]:
 
 
 def write(path: str, arrays: Mapping[str, Array]) -> None:
-    """Raises OSError."""
+    """Raises OSError, which names the file."""
     named: dict[str, Any] = dict(arrays)
-    np.savez_compressed(path, **named)
+    try:
+        np.savez_compressed(path, **named)
+    except OSError as error:
+        # A full disk is noticed when writing, where the system no longer knows a name.
+        error.filename = error.filename or path
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections import deque
@@ -55,10 +56,21 @@ def run_job(job: engine_pb2.EngineJob, emit: Emit, board: BoardRoot | None = Non
     except DeadlineError:
         detail = f"the job ran longer than its deadline of {job.plan.deadline_ns / 1e9:.0f} s"
         emit(engine_pb2.EngineEvent(failure=engine_pb2.EngineFailure(detail=detail)))
-    except (JobError, OSError) as failed:
+    except JobError as failed:
         emit(engine_pb2.EngineEvent(failure=engine_pb2.EngineFailure(detail=str(failed))))
+    except OSError as error:
+        failure = engine_pb2.EngineFailure(detail=board_failure(error), device_failed=True)
+        emit(engine_pb2.EngineEvent(failure=failure))
     else:
         emit(engine_pb2.EngineEvent(done=engine_pb2.EngineDone()))
+
+
+def board_failure(error: OSError) -> str:
+    """One line: "the board could not go on: /var/…/samples-0.npz: No space left on device; free some"."""
+    what = error.strerror or str(error) or type(error).__name__
+    where = f"{error.filename}: " if error.filename else ""
+    hint = "; free some" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return f"the board could not go on: {where}{what}{hint}"
 
 
 class _Job:

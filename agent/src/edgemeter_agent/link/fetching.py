@@ -65,10 +65,10 @@ class Fetcher:
         for position, digest in enumerate(digests):
             tell = functools.partial(progress, position / len(digests))
             tell("fetching")
-            files[digest] = self._cache.find(digest) or self._fetch(digest, tell)
+            files[digest] = self._cache.find(digest) or self._fetch(digest, tell, digests)
         return files
 
-    def _fetch(self, digest: str, tell: Callable[[str], None]) -> Path:
+    def _fetch(self, digest: str, tell: Callable[[str], None], keep: Sequence[str]) -> Path:
         damaged = failures = 0
         heard_at = time.monotonic()
 
@@ -86,6 +86,9 @@ class Fetcher:
                     raise FetchError(f"{error}, twice", fleet_pb2.ATTEMPT_OUTCOME_DEVICE_FAILED) from error
                 log.warning("%s; fetching it again", error)
             except DiskFullError as error:
+                if self._cache.clear(keep=keep):
+                    log.warning("%s; fetching it again without what other jobs left", error)
+                    continue
                 raise FetchError(
                     f"the board's disk is full: {error}", fleet_pb2.ATTEMPT_OUTCOME_DEVICE_FAILED
                 ) from error

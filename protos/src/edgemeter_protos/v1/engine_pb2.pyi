@@ -212,15 +212,19 @@ class EngineFailure(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DETAIL_FIELD_NUMBER: _builtins.int
+    DEVICE_FAILED_FIELD_NUMBER: _builtins.int
     detail: _builtins.str
+    device_failed: _builtins.bool
+    """The board failed, not the job: another attempt may succeed."""
     def __init__(
         self,
         *,
         detail: _builtins.str = ...,
+        device_failed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "device_failed", b"device_failed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

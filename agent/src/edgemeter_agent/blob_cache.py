@@ -30,6 +30,7 @@ MIN_FREE_BYTES = 512 * 1024**2
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _QUEUED_CHUNKS = 16
+_FLUSH_INTERVAL_S = 0.03
 _READ_BYTES = 1024 * 1024
 
 
@@ -141,7 +142,8 @@ class BlobCache:
 
 
 class _Sink:
-    """Hashes and writes in a thread of its own: both release the interpreter's lock."""
+    """Hashes and writes in a thread of its own, and has a second one push what was written to the disk, so
+    that little is left to wait for at the end. All of that releases the interpreter's lock."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -149,10 +151,15 @@ class _Sink:
         self.offset_bytes = os.lseek(descriptor, 0, os.SEEK_END)
         self._chunks: queue.Queue[Chunk | None] = queue.Queue(_QUEUED_CHUNKS)
         self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._drain, name="blob-sink", daemon=True)
+        self._ended = threading.Event()
+        self._threads = (
+            threading.Thread(target=self._drain, name="blob-sink", daemon=True),
+            threading.Thread(target=self._flush, name="blob-flush", daemon=True),
+        )
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def put(self, chunk: Chunk) -> None:
         """Raises OSError where an earlier chunk could not be written."""
@@ -163,7 +170,8 @@ class _Sink:
     def finish(self) -> None:
         """Waits until all chunks are written."""
         self._chunks.put(None)
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def digest(self) -> str:
         """Of everything, once finished. Raises OSError where a chunk could not be written."""
@@ -182,6 +190,15 @@ class _Sink:
                     rest = rest[os.write(self._descriptor, rest) :]
             except OSError as error:
                 self._error = error
+        self._ended.set()
+
+    def _flush(self) -> None:
+        while not self._ended.wait(_FLUSH_INTERVAL_S):
+            try:
+                os.fdatasync(self._descriptor)
+            except OSError as error:
+                self._error = error
+                return
 
 
 def _hash(descriptor: int) -> hashlib._Hash:

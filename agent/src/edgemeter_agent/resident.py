@@ -37,7 +37,7 @@ def release_code() -> None:
 
 
 def clean_code(smaps: Iterable[str]) -> list[tuple[int, int]]:
-    """Addresses, from and to, of the code in the lines of /proc/PID/smaps that is still what its file holds: pure.
+    """Addresses of the code in these lines of /proc/PID/smaps that is still what its file holds: pure.
 
     Code of a file is not enough: a loader relocates code that was built without -fPIC, as a debugger sets
     breakpoints in it, and such pages would lose that. They count as anonymous memory (proc_pid_smaps(5)).

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgemeter_agent.attempts import AttemptKey
+from edgemeter_agent.board.governor import restore_left_over
+from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.engine_process import EngineProcess
 from edgemeter_agent.link.effects import KillAttempt
 from edgemeter_agent.link.fetching import Fetcher, FetchError, FetchStoppedError
@@ -124,6 +126,7 @@ class AttemptWorker:
         progress: Callable[[fleet_pb2.Progress], None],
         spooled: Callable[[], None],
         ended: Callable[[AttemptKey, bool], None],
+        board: BoardRoot | None = None,
     ) -> None:
         self.attempt = AttemptKey.of(assignment.attempt)
         self._assignment = assignment
@@ -134,6 +137,7 @@ class AttemptWorker:
         self._progress = progress
         self._spooled = spooled
         self._ended = ended
+        self._board = board or BoardRoot()
         self._progressed_at = 0.0
         self._lock = threading.Lock()
         self._kill: KillAttempt | None = None
@@ -232,6 +236,8 @@ class AttemptWorker:
             raise
         finally:
             exit_code = engine.wait()
+            # One that was killed could not; the board must not run hot until its next job.
+            restore_left_over(self._board)
             for timer in timers:
                 timer.cancel()
         return judge_end(

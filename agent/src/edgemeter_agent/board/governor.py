@@ -1,6 +1,6 @@
 """The frequency governor: performance while measuring, and afterwards what it was before.
 
-What was is written down under /run before anything is changed, so that the next start puts it back if this
+What was is written down under /run before anything is changed, so that the agent puts it back if this
 process is killed. A reboot empties /run, and resets governors as well.
 """
 

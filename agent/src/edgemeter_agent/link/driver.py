@@ -6,6 +6,7 @@ import logging
 import queue
 import random
 import shutil
+import sqlite3
 import time
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ import grpc
 from edgemeter_agent import engine_process, resident
 from edgemeter_agent.attempts import AttemptKey
 from edgemeter_agent.blob_cache import BlobCache
+from edgemeter_agent.board.governor import restore_left_over
+from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.failure import describe
 from edgemeter_agent.identity import Identity
 from edgemeter_agent.link import core
@@ -161,14 +164,22 @@ class Link:
                     self._worker.kill(effect)
             case ForgetReports():
                 log.info("%s: reports dropped: %s", effect.attempt, effect.reason)
-                self._spool.forget(effect.attempt)
-                self.post(ReportsDelivered(attempt=effect.attempt))
+                self._forget_reports(effect.attempt)
             case Note():
                 log.log(effect.level, "%s", effect.text)
             case Rest():
                 resident.release_code()
             case Stop():
                 self._exit_code = effect.exit_code
+
+    def _forget_reports(self, attempt: AttemptKey) -> None:
+        try:
+            self._spool.forget(attempt)
+        except (OSError, sqlite3.Error) as error:
+            # They are delivered then; the coordinator refuses them, and they are dropped for that.
+            log.error("%s: the spool: %s", attempt, error)
+        else:
+            self.post(ReportsDelivered(attempt=attempt))
 
     def _open_stream(self, effect: OpenStream) -> None:
         hello = fleet_pb2.Hello(
@@ -216,6 +227,7 @@ class Link:
     def _recover_engine(self) -> None:
         if engine_process.kill_survivor(self._state_dir.engine_path):
             log.warning("killed the benchmark engine that an earlier agent left")
+        restore_left_over(BoardRoot())
         shutil.rmtree(self._state_dir.work_dir, ignore_errors=True)
 
     def _recover_spool(self) -> None:

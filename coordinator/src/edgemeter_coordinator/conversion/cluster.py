@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,9 @@ and nothing is heard of a worker in that time."""
 
 NO_WORKER_S = 60.0
 """A cluster without any worker for so long won't get one: the parent of its processes gave them up."""
+
+IDLE_S = 300.0
+"""After so long without a task the workers end: with TensorFlow loaded each holds some 600 MB."""
 
 WORKER_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
 
@@ -39,14 +43,18 @@ class Cluster:
     run code.
     """
 
-    def __init__(self, *, capacity: Capacity, scratch_dir: Path) -> None:
+    def __init__(self, *, capacity: Capacity, scratch_dir: Path, idle_s: float = IDLE_S) -> None:
         self.capacity = capacity
+        self._idle_s = idle_s
         self._scratch_dir = scratch_dir
         self._slots = asyncio.Semaphore(capacity.workers)
         self._starting: asyncio.Task[None] | None = None
         self._cluster: Any = None
         self._client: Any = None
         self._calls = 0
+        self._running = 0
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_close: asyncio.Task[None] | None = None
 
     @property
     def started(self) -> bool:
@@ -60,7 +68,7 @@ class Cluster:
         from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
 
-        async with self._slots:
+        async with self._slots, self._in_use():
             client = await self._started()
             self._calls += 1
             future = client.submit(
@@ -84,6 +92,27 @@ class Cluster:
                 future.release()
             return result
 
+    @contextlib.asynccontextmanager
+    async def _in_use(self) -> AsyncIterator[None]:
+        """Keeps the workers for the time of a task and IDLE_S after it."""
+        self._keep_open()
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle_timer = asyncio.get_running_loop().call_later(self._idle_s, self._close_idle)
+
+    def _keep_open(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+
+    def _close_idle(self) -> None:
+        logger.info("the conversion workers end: nothing to convert for %.0f s", self._idle_s)
+        self._idle_close = asyncio.create_task(self._end(*self._let_go()), name="end idle conversion workers")
+
     async def _result(self, future: Any) -> Any:
         """What `future` gives. Raises WorkerDiedError where there has been no worker for NO_WORKER_S."""
         waiting = asyncio.ensure_future(future.result())
@@ -102,10 +131,18 @@ class Cluster:
 
     async def close(self) -> None:
         """Ends the worker processes, with what they are doing."""
+        self._keep_open()
         if self._starting is not None and not self._starting.done():
             await asyncio.wait([self._starting])
+        await self._end(*self._let_go())
+
+    def _let_go(self) -> tuple[Any, Any]:
+        """Client and cluster, which from now on no task gets: the next one starts others."""
         client, cluster = self._client, self._cluster
         self._client = self._cluster = self._starting = None
+        return client, cluster
+
+    async def _end(self, client: Any, cluster: Any) -> None:
         if client is not None:
             await client.close()
         if cluster is not None:
@@ -144,6 +181,12 @@ class Cluster:
             # Its HTTP servers can't be turned off; they stay on loopback and know no page.
             "distributed.scheduler.http.routes": [],
             "distributed.worker.http.routes": [],
+            # What watches the workers would keep a tenth of a core busy beside a board's measurement: samples
+            # of their stacks every 10 ms, of the interpreter's lock every 1 ms, ticks every 20 ms.
+            "distributed.worker.profile.enabled": False,
+            "distributed.admin.system-monitor.gil.enabled": False,
+            "distributed.admin.system-monitor.interval": "10s",
+            "distributed.admin.tick.interval": "1s",
             "distributed.nanny.pre-spawn-environ": {**environment, **WORKER_ENVIRONMENT},
         }
         with dask.config.set(settings):

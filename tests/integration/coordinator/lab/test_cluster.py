@@ -106,3 +106,20 @@ async def test_a_closed_cluster_leaves_no_worker(tmp_path: Path) -> None:
         await hanging
     assert not process.is_running()
     assert "tensorflow" not in sys.modules
+
+
+async def test_idle_workers_end_and_come_back(tmp_path: Path) -> None:
+    cluster = Cluster(
+        capacity=capacity(cpu_count=2, memory_bytes=4_000_000_000, workers=1),
+        scratch_dir=tmp_path,
+        idle_s=0.5,
+    )
+    worker = psutil.Process(await cluster.run(os.getpid))
+    for _ in range(200):
+        if not worker.is_running():
+            break
+        await asyncio.sleep(0.05)
+    assert not worker.is_running()
+    assert not cluster.started
+    assert await cluster.run(sum, [1, 2]) == 3
+    await cluster.close()

@@ -41,7 +41,8 @@ def measure() -> list[Figure]:
 def _measure(desk: Desk, source: Path, digest: str) -> list[Figure]:
     target, scratch = desk.folder / "received", desk.folder / "scratch"
     scratch.mkdir()
-    found = settings.resolve(environ=desk.environment)
+    configuration = desk.folder / "config" / "edgemeter" / "config.toml"
+    found = settings.resolve(environ={"EDGEMETER_CONFIG": str(configuration)})
     with open_channel(found) as channel:
         upload.upload(source, channel=channel, address=found.address)
         client = BlobsClient(channel)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 from edgemeter_agent.failure import AgentError
+from edgemeter_agent.interpreter import module_command
 from edgemeter_protos.v1 import device_pb2
 
 TIMEOUT_S = 60
@@ -16,7 +17,7 @@ TIMEOUT_S = 60
 
 def read_facts_apart() -> device_pb2.DeviceFacts:
     """The facts as of now; takes as long as to start an interpreter. Raises AgentError."""
-    command = [sys.executable, "-m", "edgemeter_agent.facts_process"]
+    command = module_command("edgemeter_agent.facts_process")
     try:
         done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -14,6 +14,7 @@ from edgemeter_agent import identity
 from edgemeter_agent.cli import state_option
 from edgemeter_agent.facts_process import read_facts_apart
 from edgemeter_agent.failure import AgentError
+from edgemeter_agent.interpreter import module_command
 from edgemeter_agent.state_dir import StateDir, state_root
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
                 identity=joined,
                 state_dir=state_dir,
                 facts=read_facts_apart(),
-                engine_command=(sys.executable, "-m", "edgemeter_agent.engine"),
+                engine_command=module_command("edgemeter_agent.engine"),
             )
         except (OSError, sqlite3.Error) as error:
             raise AgentError(f"cannot use the state directory {state_dir.root}: {error}") from error

@@ -7,7 +7,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.engine.pipes import read_message, write_message
+from edgemeter_agent.interpreter import module_command
 from edgemeter_protos.v1 import engine_pb2
 
 EXIT_TIMEOUT_S = 5
@@ -48,15 +48,14 @@ class VariantProcess:
         """`deadline_ns` is a time of CLOCK_MONOTONIC: no answer is waited for beyond it."""
         self._deadline_ns = deadline_ns
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
-        command = [sys.executable, "-m", "edgemeter_agent.engine.child"]
+        command = module_command("edgemeter_agent.engine.child")
         self._process = subprocess.Popen(
             [*command, "--root", str(board.root), "--parent", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            # Modules come from where they are installed, never from the current folder; numpy's own threads
-            # would only take memory.
-            env={**os.environ, "PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1"},
+            # numpy's own threads would only take memory.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         )
 
     @property

@@ -41,7 +41,7 @@ def address(host: str, port: int) -> str:
 def load(path: Path) -> Identity | None:
     """The identity in `path`, None where this board has not joined. Raises AgentError where it is damaged."""
     try:
-        content = path.read_text()
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -288,7 +288,7 @@ class AttemptWorker:
 
 
 def _timer(delay_s: float, action: Callable[[], None]) -> threading.Timer:
-    timer = threading.Timer(delay_s, action)
+    timer = threading.Timer(min(delay_s, threading.TIMEOUT_MAX), action)
     timer.daemon = True
     timer.start()
     return timer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import sys
 import tempfile
@@ -101,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
 
 def plan_of(args: argparse.Namespace) -> plan_pb2.Plan:
     """Raises ValueError, a line for the user."""
+    if args.min_duration is not None and not math.isfinite(args.min_duration * 1e9):
+        raise ValueError(f"--min-duration is {args.min_duration}; it must be a number of seconds")
     overrides = {
         "threads": args.threads,
         "processes": args.processes,

@@ -93,6 +93,11 @@ class _Job:
     def run(self) -> None:
         if not self._records:
             raise JobError("the job has no variants")
+        if self._machine.threads > self._machine.cpu_count:
+            raise JobError(
+                f"the plan wants {self._machine.threads} threads, and this board has"
+                f" {self._machine.cpu_count} processors: threads that wait for each other measure nothing"
+            )
         Path(self._job.work_dir).mkdir(parents=True, exist_ok=True)
         self._progress("checking artifacts")
         for record in self._records:

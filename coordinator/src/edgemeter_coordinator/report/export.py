@@ -41,6 +41,7 @@ SNAPSHOT_NUMBERS = (
     "cpu_steal_ns",
     "load_average_1m",
     "process_cpu_ns",
+    "run_delay_ns",
     "involuntary_switches",
 )
 CONDITION_NUMBERS = (
@@ -50,6 +51,7 @@ CONDITION_NUMBERS = (
     "contention_share",
     "steal_share",
     "psi_share",
+    "run_delay_share",
     "involuntary_switches",
 )
 # Columns that a spreadsheet gets as JSON text, since their length differs from row to row.
@@ -155,8 +157,10 @@ def _latency(result: result_pb2.Result) -> Exported:
     return {
         "scenario": SCENARIOS.get(latency.scenario or result.plan.scenario),
         "n": latency.samples or None,
+        "batch_queries": latency.batch_queries if timed else None,
         **{name: getattr(latency, name) if timed else None for name in LATENCY_NUMBERS},
         "ci95_ns": [latency.ci95_low_ns, latency.ci95_high_ns] if bounded else None,
+        "outliers": latency.outliers if timed else None,
     }
 
 

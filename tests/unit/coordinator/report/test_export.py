@@ -30,7 +30,10 @@ KEYS = {
     "compressed_bytes": None,
     "parameters": None,
     "quality": {"metric", "value", "n", "coordinator_value", "baseline_value"},
-    "latency": {"scenario", "n", "p50_ns", "p90_ns", "p99_ns", "mean_ns", "min_ns", "ci95_ns"},
+    "latency": {
+        *("scenario", "n", "batch_queries", "p50_ns", "p90_ns", "p99_ns", "mean_ns", "min_ns", "ci95_ns"),
+        "outliers",
+    },
     "cold": {"load_ns", "first_inference_ns"},
     "energy": {"status", "detail"},
     "peak_rss_bytes": None,

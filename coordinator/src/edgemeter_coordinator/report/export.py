@@ -157,7 +157,7 @@ def _latency(result: result_pb2.Result) -> Exported:
     return {
         "scenario": SCENARIOS.get(latency.scenario or result.plan.scenario),
         "n": latency.samples or None,
-        "batch_queries": latency.batch_queries if timed else None,
+        "batch_queries": latency.batch_queries or None,
         **{name: getattr(latency, name) if timed else None for name in LATENCY_NUMBERS},
         "ci95_ns": [latency.ci95_low_ns, latency.ci95_high_ns] if bounded else None,
         "outliers": latency.outliers if timed else None,

@@ -92,7 +92,11 @@ class Variant:
             usage = resource.getrusage(resource.RUSAGE_SELF)
             cpu_ns, begin = time.process_time_ns(), time.perf_counter_ns()
             latencies = timed_queries(
-                query, request.min_queries, request.min_duration_ns, max(request.batch_queries, 1)
+                query,
+                request.min_queries,
+                request.min_duration_ns,
+                max(request.batch_queries, 1),
+                request.untimed_queries,
             )
             duration_ns = time.perf_counter_ns() - begin
             cpu_ns = time.process_time_ns() - cpu_ns

@@ -25,7 +25,13 @@ from edgemeter_agent.conditions.summary import SeenBlock
 from edgemeter_agent.engine.assembly import JobFacts, assemble, file_digest, write_samples
 from edgemeter_agent.engine.order import block_order
 from edgemeter_agent.engine.record import TimedBlock, VariantRecord
-from edgemeter_agent.engine.sizing import batch_queries, guess_peak_bytes, holds_all, patience_s
+from edgemeter_agent.engine.sizing import (
+    batch_queries,
+    guess_peak_bytes,
+    holds_all,
+    patience_s,
+    untimed_queries,
+)
 from edgemeter_agent.engine.variant_process import DeadlineError, VariantError, VariantProcess
 from edgemeter_agent.runtimes import NULL
 from edgemeter_agent.runtimes.choice import NoRuntime, choose_runtime
@@ -258,6 +264,7 @@ class _Job:
             min_duration_ns=plan.block_min_duration_ns,
             batch_queries=record.batch_queries,
         )
+        request.untimed_queries = untimed_queries(request, record.query_ns)
         done = process.block(request, patience_s(request, record.query_ns))
         reasons = judge_block(done.before, done.after, self._machine)
         number = record.processes - 1

@@ -36,21 +36,27 @@ def warm_up(query: Callable[[], None], min_queries: int, min_duration_ns: int) -
 
 
 def timed_queries(
-    query: Callable[[], None], min_samples: int, min_duration_ns: int, batch_queries: int = 1
+    query: Callable[[], None],
+    min_samples: int,
+    min_duration_ns: int,
+    batch_queries: int = 1,
+    untimed_queries: int = 0,
 ) -> array[int]:
     """Latencies in ns, one for each query, or for each `batch_queries` of them the mean, rounded.
 
     Ends when `min_samples` were taken and `min_duration_ns` has passed. A sample is one pair of
-    CLOCK_MONOTONIC stamps (perf_counter_ns) around the call; storing it, and growing the store, happens
-    between samples.
+    CLOCK_MONOTONIC stamps (perf_counter_ns) around the call; storing it, growing the store, and running
+    `untimed_queries` (or so many batches) happens between samples.
     """
     if batch_queries == 1:
-        return _timed_singly(query, min_samples, min_duration_ns)
-    sums = _timed_singly(_batch(query, batch_queries), min_samples, min_duration_ns)
+        return _timed_singly(query, min_samples, min_duration_ns, untimed_queries)
+    sums = _timed_singly(_batch(query, batch_queries), min_samples, min_duration_ns, untimed_queries)
     return array("q", (round(total / batch_queries) for total in sums))
 
 
-def _timed_singly(query: Callable[[], None], min_samples: int, min_duration_ns: int) -> array[int]:
+def _timed_singly(
+    query: Callable[[], None], min_samples: int, min_duration_ns: int, untimed_queries: int
+) -> array[int]:
     clock = time.perf_counter_ns
     capacity = max(min_samples, FIRST_CAPACITY)
     latencies = array("q", bytes(8 * capacity))
@@ -67,6 +73,8 @@ def _timed_singly(query: Callable[[], None], min_samples: int, min_duration_ns: 
         if count == capacity:
             latencies.frombytes(bytes(8 * capacity))
             capacity *= 2
+        for _ in repeat(None, untimed_queries):
+            query()
     return latencies[:count]
 
 

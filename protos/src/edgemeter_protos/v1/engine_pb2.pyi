@@ -334,12 +334,15 @@ class ChildBlock(_message.Message):
     MIN_QUERIES_FIELD_NUMBER: _builtins.int
     MIN_DURATION_NS_FIELD_NUMBER: _builtins.int
     BATCH_QUERIES_FIELD_NUMBER: _builtins.int
+    UNTIMED_QUERIES_FIELD_NUMBER: _builtins.int
     warmup_min_queries: _builtins.int
     warmup_min_duration_ns: _builtins.int
     min_queries: _builtins.int
     min_duration_ns: _builtins.int
     batch_queries: _builtins.int
     """Queries between two timestamps."""
+    untimed_queries: _builtins.int
+    """Queries, or batches, that go by untimed after each sample: 0 times them all."""
     def __init__(
         self,
         *,
@@ -348,10 +351,11 @@ class ChildBlock(_message.Message):
         min_queries: _builtins.int = ...,
         min_duration_ns: _builtins.int = ...,
         batch_queries: _builtins.int = ...,
+        untimed_queries: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_queries", b"batch_queries", "min_duration_ns", b"min_duration_ns", "min_queries", b"min_queries", "warmup_min_duration_ns", b"warmup_min_duration_ns", "warmup_min_queries", b"warmup_min_queries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_queries", b"batch_queries", "min_duration_ns", b"min_duration_ns", "min_queries", b"min_queries", "untimed_queries", b"untimed_queries", "warmup_min_duration_ns", b"warmup_min_duration_ns", "warmup_min_queries", b"warmup_min_queries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from edgemeter_coordinator.service.server import Coordinator, ServeOptions
 
 EXAMPLE = example("edgemeter serve --advertise 192.168.1.10 --state-dir /srv/edgemeter")
-
-OWNER_TOKEN_FILE = "owner-token"  # noqa: S105 - a file's name
-"""In the state directory, beside the CA's key and as private: what the first start made."""
 
 
 def serve(
@@ -46,17 +44,20 @@ def serve(
     """Runs the coordinator until it is told to stop (Ctrl-C, SIGTERM).
 
     The first start makes the CA and the owner's token. Each start writes the configuration file, so that
-    this user's `edgemeter` commands find it.
+    this user's `edgemeter` commands find it; a login to another coordinator is left as it is.
     """
     import asyncio
     import logging
 
     import platformdirs
 
+    from edgemeter_coordinator.sdk import settings
     from edgemeter_coordinator.sdk.errors import EdgemeterError
     from edgemeter_coordinator.service.listening import ServeError
     from edgemeter_coordinator.service.server import ServeOptions
 
+    if advertise is not None:
+        settings.parse_address(advertise)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("edgemeter_coordinator").setLevel(logging.INFO)
     options = ServeOptions(
@@ -110,31 +111,23 @@ def announce(coordinator: Coordinator, options: ServeOptions) -> dict[str, Any]:
     from edgemeter_coordinator.sdk import settings
 
     address = local_address(options.host, coordinator.port)
-    token = _owner_token(options.state_dir, coordinator.owner_token)
     config = settings.config_path()
-    if token is not None:
-        settings.save(config, settings.Settings(address=address, token=token, ca_pem=coordinator.ca_pem))
+    elsewhere = settings.login_elsewhere(config, address=address, ca_pem=coordinator.ca_pem)
+    logged_in = coordinator.owner_token is not None and elsewhere is None
+    if coordinator.owner_token is not None and elsewhere is None:
+        settings.save(
+            config,
+            settings.Settings(address=address, token=coordinator.owner_token, ca_pem=coordinator.ca_pem),
+        )
     return {
         "address": address,
         "port": coordinator.port,
         "fleet_port": coordinator.fleet_port,
         "ca_fingerprint": coordinator.ca_fingerprint,
         "state_dir": str(options.state_dir),
-        "config": str(config) if token is not None else None,
+        "config": str(config) if logged_in else None,
+        "logged_in_elsewhere": elsewhere,
     }
-
-
-def _owner_token(state_dir: Path, made: str | None) -> str | None:
-    from edgemeter_coordinator.sdk import atomic_file
-
-    path = state_dir / OWNER_TOKEN_FILE
-    if made is not None:
-        atomic_file.write_text(path, made + "\n", private=True)
-        return made
-    try:
-        return path.read_text(encoding="ascii").strip() or None
-    except FileNotFoundError:
-        return None
 
 
 def _print_announcement(announcement: dict[str, Any]) -> None:
@@ -144,7 +137,14 @@ def _print_announcement(announcement: dict[str, Any]) -> None:
         f"CA {announcement['ca_fingerprint']}\n"
         f"state in {announcement['state_dir']}"
     )
-    if announcement["config"] is None:
+    if announcement["logged_in_elsewhere"] is not None:
+        state_dir = shlex.quote(announcement["state_dir"])
+        note(
+            f"this user stays logged in to {announcement['logged_in_elsewhere']}; to change to this one:"
+            f" edgemeter login {announcement['address']} --token $(cat {state_dir}/owner-token)"
+            f" --ca-fingerprint {announcement['ca_fingerprint']}"
+        )
+    elif announcement["config"] is None:
         note(f"no owner's token in {announcement['state_dir']}: use another user's with `edgemeter login`")
     else:
         typer.echo(

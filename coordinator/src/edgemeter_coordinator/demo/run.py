@@ -170,6 +170,8 @@ def _start_coordinator(layout: Layout, processes: Processes, screen: Screen) -> 
     command += ["--advertise", _HOST, "--port", str(ports[0]), "--fleet-port", str(ports[1])]
     command += ["--state-dir", str(layout["coordinator"])]
     environment = {**os.environ, "EDGEMETER_CONFIG": str(layout.config)}
+    # Of a coordinator whose folder was removed since: `serve` would leave that login alone.
+    layout.config.unlink(missing_ok=True)
     serve = processes.start("coordinator", command, log=layout["coordinator.log"], environment=environment)
     listening: Mapping[str, Any] = _until(
         lambda: _announcement(serve), processes, f"the coordinator did not listen: {last_line(serve.log)}"

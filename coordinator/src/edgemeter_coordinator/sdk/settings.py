@@ -88,6 +88,21 @@ def load(path: Path) -> dict[str, str]:
     return known
 
 
+def login_elsewhere(path: Path, *, address: str, ca_pem: str) -> str | None:
+    """The address of another coordinator that the file logs in to; None where it may be overwritten.
+
+    A coordinator at the same address, or with the same CA, is this one or the one that it took the place of.
+    """
+    try:
+        filed = load(path)
+    except NotConfigured:
+        return None
+    there, pinned = filed.get("address"), filed.get("ca_pem", "")
+    if not there or not filed.get("token") or there == address or pinned.strip() == ca_pem.strip():
+        return None
+    return there
+
+
 def save(path: Path, settings: Settings) -> None:
     """Writes `settings` for this user only, whole or not at all. Raises EdgemeterError."""
     text = (

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import grpc
 import grpc.aio
+from sqlalchemy.exc import DBAPIError
 
 from edgemeter_coordinator.authority import ServerIdentity
 
@@ -24,10 +25,7 @@ def lock(state_dir: Path) -> BinaryIO:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = (state_dir / "lock").open("a+b")
     except OSError as error:
-        raise ServeError(
-            f"the state directory {state_dir} can't be used ({error.strerror}): "
-            "choose another with --state-dir"
-        ) from None
+        raise ServeError(unusable(state_dir, error)) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -38,10 +36,25 @@ def lock(state_dir: Path) -> BinaryIO:
             f"the state directory {state_dir} is in use by another coordinator "
             f"(process {holder or 'unknown'}): stop that one, or choose another with --state-dir"
         ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()).encode())
-    file.flush()
+    try:
+        file.truncate(0)
+        file.write(str(os.getpid()).encode())
+        file.flush()
+    except OSError as error:
+        raise ServeError(unusable(state_dir, error)) from None
     return file
+
+
+def unusable(state_dir: Path, error: Exception) -> str:
+    """The line for a state directory that can't be read or written, or holds what no coordinator wrote."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, DBAPIError):
+        reason = f"its database edgemeter.db: {error.orig}"
+    where = f", {error.filename}" if isinstance(error, OSError) and error.filename else ""
+    return (
+        f"the state directory {state_dir} can't be used ({reason}{where}): "
+        "mend that, or choose another with --state-dir"
+    )
 
 
 def bind(

@@ -7,7 +7,6 @@ on both sides).
 from __future__ import annotations
 
 import asyncio
-import getpass
 import socket
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
@@ -17,12 +16,14 @@ from pathlib import Path
 
 import grpc.aio
 from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
 
 from edgemeter_coordinator.authority import Authority
 from edgemeter_coordinator.blobs import DEFAULT_MAX_BLOB_BYTES, BlobStore
 from edgemeter_coordinator.conversion.capacity import capacity
 from edgemeter_coordinator.conversion.engine import ConversionEngine
-from edgemeter_coordinator.service import machine
+from edgemeter_coordinator.sdk.errors import EdgemeterError
+from edgemeter_coordinator.service import machine, owner
 from edgemeter_coordinator.service.access import FLEET_PORT, USERS_PORT, Guard, Identities
 from edgemeter_coordinator.service.background import Background
 from edgemeter_coordinator.service.blob_service import DEFAULT_MAX_BOARD_BLOB_BYTES, BlobService
@@ -30,11 +31,11 @@ from edgemeter_coordinator.service.changes import Changes
 from edgemeter_coordinator.service.enrolment import EnrolmentService
 from edgemeter_coordinator.service.fleet import FleetOptions, FleetService
 from edgemeter_coordinator.service.lab import LabService
-from edgemeter_coordinator.service.listening import ServeError, bind, lock
+from edgemeter_coordinator.service.listening import ServeError, bind, lock, unusable
 from edgemeter_coordinator.service.scoring import Scorer
 from edgemeter_coordinator.service.sessions import Sessions
 from edgemeter_coordinator.service.sweeper import Sweeper
-from edgemeter_coordinator.store import devices, jobs, tokens
+from edgemeter_coordinator.store import devices, jobs
 from edgemeter_coordinator.store.database import Database, NewerSchema
 from edgemeter_protos.frames import add_blobs_to_server
 from edgemeter_protos.v1 import enrolment_pb2_grpc, fleet_pb2, fleet_pb2_grpc, lab_pb2_grpc
@@ -90,7 +91,7 @@ class Coordinator:
         self.fleet_port = fleet_port
         self.ca_pem = authority.ca_pem
         self.ca_fingerprint = authority.fingerprint
-        # Of whoever started it first; None at every later start.
+        # Of whoever started it first; None where its file was taken away.
         self.owner_token = owner_token
         self._servers = tuple(servers)
         self._resources = resources
@@ -98,10 +99,13 @@ class Coordinator:
     @classmethod
     async def start(cls, options: ServeOptions) -> Coordinator:
         """Opens the state directory, binds both ports and serves. Raises ServeError."""
-        async with AsyncExitStack() as resources:
-            coordinator = await _start(options, resources)
-            coordinator._resources = resources.pop_all()
-            return coordinator
+        try:
+            async with AsyncExitStack() as resources:
+                coordinator = await _start(options, resources)
+                coordinator._resources = resources.pop_all()
+                return coordinator
+        except (OSError, DatabaseError, EdgemeterError) as error:
+            raise ServeError(unusable(options.state_dir, error)) from error
 
     async def stop(self) -> None:
         """Says goodbye to boards, lets running calls end for a moment, closes everything."""
@@ -121,7 +125,12 @@ async def _start(options: ServeOptions, resources: AsyncExitStack) -> Coordinato
         await asyncio.to_thread(database.migrate)
     except NewerSchema as error:
         raise ServeError(str(error)) from None
-    authority = Authority.open(options.state_dir)
+    try:
+        authority = Authority.open(options.state_dir)
+        identity = authority.server_identity()
+    except ValueError as error:
+        # A key or a certificate that can't be parsed.
+        raise ServeError(unusable(options.state_dir, error)) from error
     blobs = BlobStore(options.state_dir / "blobs", max_blob_bytes=options.max_blob_bytes)
     blobs.clean()
 
@@ -131,7 +140,6 @@ async def _start(options: ServeOptions, resources: AsyncExitStack) -> Coordinato
     identities = Identities(database)
     users = grpc.aio.server(interceptors=[Guard(USERS_PORT, identities)], options=_CHANNEL_OPTIONS)
     fleet = grpc.aio.server(interceptors=[Guard(FLEET_PORT, identities)], options=_CHANNEL_OPTIONS)
-    identity = authority.server_identity()
     port = bind(users, options.host, options.port, identity, client_ca_pem=None)
     resources.push_async_callback(users.stop, None)
     fleet_port = bind(
@@ -140,7 +148,7 @@ async def _start(options: ServeOptions, resources: AsyncExitStack) -> Coordinato
     resources.push_async_callback(fleet.stop, None)
 
     lease_ttl_ms = round(options.lease_ttl_s * 1000)
-    owner_token = await database.transact(_begin, lease_ttl_ms)
+    owner_token = await database.transact(_begin, lease_ttl_ms, options.state_dir)
     scorer = Scorer(database=database, blobs=blobs)
     resources.push_async_callback(background.drain, STOP_GRACE_S)
     conversion = ConversionEngine(
@@ -221,13 +229,11 @@ async def _start(options: ServeOptions, resources: AsyncExitStack) -> Coordinato
     )
 
 
-def _begin(connection: Connection, lease_ttl_ms: int) -> str | None:
-    """Brings what a stopped coordinator left up to date; the owner's token where there was no user yet."""
+def _begin(connection: Connection, lease_ttl_ms: int, state_dir: Path) -> str | None:
+    """Brings what a stopped coordinator left up to date; the owner's token."""
     devices.end_all_sessions(connection)
     jobs.extend_leases(connection, lease_ttl_ms)
-    if tokens.any_user(connection):
-        return None
-    return tokens.create_user(connection, user=getpass.getuser()).secret
+    return owner.token(connection, state_dir)
 
 
 def _address(advertise: str | None, port: int) -> str:

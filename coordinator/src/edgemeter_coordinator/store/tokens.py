@@ -42,9 +42,9 @@ def create_join(
     return _create(connection, TokenKind.JOIN, user=user, labels=labels, uses=uses, ttl_s=ttl_s)
 
 
-def create_user(connection: Connection, *, user: str, ttl_s: int = 0) -> Issued:
-    """A token that speaks for `user`; a `ttl_s` of 0 never expires."""
-    return _create(connection, TokenKind.USER, user=user, labels={}, uses=None, ttl_s=ttl_s)
+def create_user(connection: Connection, *, user: str, ttl_s: int = 0, secret: str | None = None) -> Issued:
+    """A token that speaks for `user`; a `ttl_s` of 0 never expires. `secret` is made where none is given."""
+    return _create(connection, TokenKind.USER, user=user, labels={}, uses=None, ttl_s=ttl_s, secret=secret)
 
 
 def redeem(connection: Connection, secret: str) -> Mapping[str, str]:
@@ -124,8 +124,9 @@ def _create(
     labels: Mapping[str, str],
     uses: int | None,
     ttl_s: int,
+    secret: str | None = None,
 ) -> Issued:
-    secret = new_secret(kind)
+    secret = secret or new_secret(kind)
     now = now_ms(connection)
     issued = Issued(id=new_id(), secret=secret, expires_at_ms=now + ttl_s * 1000 if ttl_s else None)
     connection.execute(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -83,11 +84,52 @@ async def test_the_owners_token_is_made_once_and_lasts(site: Site) -> None:
     await site.coordinator.stop()
     await site.coordinator.wait()
     await site.start()
-    assert site.coordinator.owner_token is None
+    assert site.coordinator.owner_token == first
     assert site.coordinator.ca_fingerprint == fingerprint
     lab = lab_pb2_grpc.LabStub(site.users_channel())
     response = await lab.GetCoordinator(lab_pb2.GetCoordinatorRequest(), metadata=site.user_metadata())
     assert response.ca_fingerprint == fingerprint
+
+
+async def test_a_first_start_that_was_cut_before_the_token_was_stored_locks_nobody_out(site: Site) -> None:
+    first = site.coordinator.owner_token
+    await site.coordinator.stop()
+    # The token's file is written before its hash.
+    await site.database(lambda connection: connection.execute(text("DELETE FROM tokens")))
+    await site.start()
+    assert site.coordinator.owner_token == first
+    lab = lab_pb2_grpc.LabStub(site.users_channel())
+    await lab.GetCoordinator(lab_pb2.GetCoordinatorRequest(), metadata=site.user_metadata())
+
+
+async def test_an_owners_token_that_was_taken_away_is_not_made_again(site: Site) -> None:
+    await site.coordinator.stop()
+    (site.state_dir / "owner-token").unlink()
+    await site.start()
+    assert site.coordinator.owner_token is None
+    assert not (site.state_dir / "owner-token").exists()
+
+
+async def test_a_state_directory_that_no_coordinator_wrote(tmp_path: Path) -> None:
+    (tmp_path / "edgemeter.db").write_text("this is no database at all, of no version")
+    message = await why_not(state_dir=tmp_path, port=0, fleet_port=0)
+    assert "not a database" in message
+    assert "\n" not in message
+
+
+async def test_a_damaged_key(site: Site) -> None:
+    await site.coordinator.stop()
+    (site.state_dir / "tls" / "ca.key").write_text("nothing")
+    assert "can't be used" in await why_not(state_dir=site.state_dir, port=0, fleet_port=0)
+
+
+async def test_a_full_disk_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    message = await why_not(state_dir=tmp_path, port=0, fleet_port=0)
+    assert "No space left on device" in message
 
 
 async def test_boards_hear_that_the_coordinator_stops(site: Site) -> None:

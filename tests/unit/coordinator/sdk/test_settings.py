@@ -88,6 +88,26 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         settings.save(tmp_path / "file" / "config.toml", Settings(address="a", token="t", ca_pem=PEM))
 
 
+@pytest.mark.parametrize(
+    ("content", "elsewhere"),
+    [
+        pytest.param(None, None, id="no file"),
+        pytest.param("address = ", None, id="a broken file"),
+        pytest.param('address = "lab:7443"\nca_pem = "A"', None, id="no token: nothing is lost"),
+        pytest.param('address = "here:1"\ntoken = "t"\nca_pem = "A"', None, id="took its place"),
+        pytest.param('address = "here:2"\ntoken = "t"\nca_pem = "ours\\n"', None, id="now at another port"),
+        pytest.param('address = "lab:7443"\ntoken = "t"\nca_pem = "A"', "lab:7443", id="another lab"),
+    ],
+)
+def test_a_login_to_another_coordinator_is_seen(
+    content: str | None, elsewhere: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.toml"
+    if content is not None:
+        path.write_text(content)
+    assert settings.login_elsewhere(path, address="here:1", ca_pem="ours") == elsewhere
+
+
 @pytest.fixture
 def filed(tmp_path: Path) -> dict[str, str]:
     """An environment whose configuration file says all three."""

@@ -64,7 +64,7 @@ _UINT32_MAX = 2**32 - 1
 _UINT64_MAX = 2**64 - 1
 
 
-def resolve(profile: str, **overrides: int) -> plan_pb2.Plan:
+def resolve(profile: str, /, **overrides: int) -> plan_pb2.Plan:
     """The plan of `profile` with single numbers replaced by name (`block_min_queries=500`).
 
     Raises ValueError, with a line for the user, for a profile or a number that does not exist, and for a

@@ -80,6 +80,10 @@ def main() -> None:
     except typer.TyperException as error:
         print_error(usage_message(error))
         code = error.exit_code
+    except UnicodeEncodeError as error:
+        # Arguments are bytes, and need be no text.
+        print_error(f"{error.object[:80]!a} can't be written as {error.encoding} text")
+        code = 1
     except typer.Abort:
         code = 130
     sys.exit(code if isinstance(code, int) else 0)

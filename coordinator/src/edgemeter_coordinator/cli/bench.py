@@ -71,7 +71,7 @@ def bench(
         ),
     ] = "standard",
     threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Threads of the runtime; the profile says 1.")
+        int | None, typer.Option(min=1, max=256, help="Threads of the runtime; the profile says 1.")
     ] = None,
     numbers: Annotated[
         list[str] | None,
@@ -88,9 +88,13 @@ def bench(
 
     Exits with 1 where the study failed. Ctrl-C leaves the study running.
     """
+    from edgemeter_coordinator.sdk.lab import resolve_plan
+
     plan = parse_numbers(numbers or [])
     if threads is not None:
         plan["threads"] = threads
+    # Before they become keyword arguments, some of which are no numbers of a plan.
+    resolve_plan(profile, plan)
     with where.connect() as lab:
         with Bars() as bars:
             study = lab.bench(

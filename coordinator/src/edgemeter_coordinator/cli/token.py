@@ -58,7 +58,7 @@ def new(
             metavar="LABEL=VALUE", help="A label that boards get which join with it; may be repeated."
         ),
     ] = None,
-    uses: Annotated[int, typer.Option(min=1, max=100_000, help="How many boards may join with it.")] = 1,
+    uses: Annotated[int, typer.Option(min=1, max=10_000, help="How many boards may join with it.")] = 1,
     expires: Annotated[
         str | None,
         typer.Option(metavar="DURATION", help="90s, 30m, 8h, 7d; 1h for boards, never for a user."),

@@ -12,9 +12,13 @@ from edgemeter_coordinator.sdk.errors import EdgemeterError
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Replaces `path` by `text`, or leaves it as it was; `private` for its owner alone.
 
-    Raises EdgemeterError.
+    A link is followed. What is no file (/dev/stdout, a pipe) is written to. Raises EdgemeterError.
     """
     try:
+        path = path.resolve()
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            path.write_text(text, encoding="utf-8", newline="")
+            return
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
@@ -30,5 +34,5 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise EdgemeterError(f"cannot write {path}: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:
+        raise EdgemeterError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
+
 import grpc
 
-from edgemeter_coordinator.sdk.errors import EdgemeterError, Refused, Unreachable
+from edgemeter_coordinator.sdk.errors import EdgemeterError, NotConfigured, Refused, Unreachable
 from edgemeter_coordinator.sdk.settings import Settings
 from edgemeter_protos import COORDINATOR_TLS_NAME, refusals
 from edgemeter_protos.v1 import refusal_pb2
@@ -22,6 +24,13 @@ _OPTIONS: list[tuple[str, str | int]] = [
 
 def open_channel(settings: Settings) -> grpc.Channel:
     """A channel that believes only the pinned CA and sends the token with every call. Dials lazily."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=settings.ca_pem)
+    except (ssl.SSLError, ValueError) as error:
+        # gRPC would only say so in its own log, and that nobody answers.
+        raise NotConfigured(
+            f"the CA's certificate that is pinned for {settings.address} can't be read: is the file whole?"
+        ) from error
     transport = grpc.ssl_channel_credentials(root_certificates=settings.ca_pem.encode())
     bearer = grpc.access_token_call_credentials(settings.token)
     return grpc.secure_channel(
@@ -45,7 +54,7 @@ def translate(error: grpc.RpcError, address: str) -> EdgemeterError:
         name = refusal_pb2.RefusalReason.Name(refusal.reason).removeprefix("REFUSAL_REASON_")
         message = refusal.message
         if refusal.reason == refusal_pb2.REFUSAL_REASON_UNAUTHENTICATED:
-            message = f"{message} (coordinator {address}; `edgemeter login` sets another token)"
+            message = f"{message} (coordinator {address})"
         return Refused(message, reason=name)
     code, details = error.code(), error.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE:

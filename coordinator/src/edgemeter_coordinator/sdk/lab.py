@@ -86,7 +86,9 @@ class Lab:
         """
         path = Path(path)
         digest = upload.upload(path, channel=self._channel, address=self.address, progress=progress)
-        request = lab_pb2.AddModelRequest(digest=digest, name=name or path.stem, file_name=path.name)
+        request = lab_pb2.AddModelRequest(
+            digest=digest, name=_sendable(name or path.stem), file_name=_sendable(path.name)
+        )
         return self._call(self.stub.AddModel, request, _LOAD_TIMEOUT_S)
 
     def datasets(self) -> list[lab_pb2.Dataset]:
@@ -98,7 +100,9 @@ class Lab:
         """As add_model, for a data file. Refused with NOT_A_DATASET or ALREADY_EXISTS."""
         path = Path(path)
         digest = upload.upload(path, channel=self._channel, address=self.address, progress=progress)
-        request = lab_pb2.AddDatasetRequest(digest=digest, name=name or path.stem, file_name=path.name)
+        request = lab_pb2.AddDatasetRequest(
+            digest=digest, name=_sendable(name or path.stem), file_name=_sendable(path.name)
+        )
         return self._call(self.stub.AddDataset, request, _LOAD_TIMEOUT_S)
 
     def recipes(self) -> list[lab_pb2.Recipe]:
@@ -154,21 +158,25 @@ class Lab:
     ) -> str:
         """The digest of a file that is now there, or `source` itself where it names what is there."""
         path = Path(source)
-        if not path.is_file():
+        if not _is(path.is_file):
             if isinstance(source, str) and source and _is_known(source, known()):
                 return source
+            missing = (
+                f"{source} is a folder" if source and _is(path.is_dir) else f"there is no file {source} here"
+            )
             raise EdgemeterError(
-                f"there is no file {source} here, and the coordinator knows no {noun} of that name"
+                f"{missing}, and the coordinator knows no {noun} of that name"
                 f" (`edgemeter {'data' if noun == 'dataset' else noun} ls` lists them)"
             )
-        digest = upload.file_digest(path)
-        if any(one.digest == digest for one in known()):
-            return digest
 
         def report(done_bytes: int, total_bytes: int) -> None:
             if progress is not None:
                 progress(path, done_bytes, total_bytes)
 
+        # Also where it is known: its blob may have been damaged there since, and then it is sent again.
+        digest = upload.upload(path, channel=self._channel, address=self.address, progress=report)
+        if any(one.digest == digest for one in known()):
+            return digest
         try:
             add(path, progress=report)
         except Refused as refused:
@@ -222,6 +230,18 @@ class Lab:
     def tokens(self) -> list[lab_pb2.TokenInfo]:
         """What is known of the tokens, never the tokens themselves: they are stored hashed."""
         return list(self._call(self.stub.ListTokens, lab_pb2.ListTokensRequest()).tokens)
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except (OSError, ValueError):
+        return False  # a name that no file can have: too long, or with a zero byte
+
+
+def _sendable(name: str) -> str:
+    """A file's name without the bytes that are no text, which the contract can't carry."""
+    return name.encode(errors="replace").decode()
 
 
 def resolve_plan(profile: str, overrides: Mapping[str, int]) -> plan_pb2.Plan:

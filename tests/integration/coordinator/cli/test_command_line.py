@@ -67,6 +67,29 @@ def test_help_shows_the_example(desk: Desk) -> None:
     assert "edgemeter token new --label rack=a" in " ".join(desk.ok("edgemeter token new --help").split())
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        # An option's name, which is no number of the plan.
+        "edgemeter bench m --recipe int8 --set name=3",
+        "edgemeter bench m --recipe int8 --set profile=3",
+        "edgemeter serve --advertise 'a b'",
+    ],
+)
+def test_mistakes_that_need_no_coordinator(desk: Desk, line: str) -> None:
+    assert "error: " in desk.refused(line)
+
+
+def test_an_argument_that_is_no_text(desk: Desk) -> None:
+    done = subprocess.run(
+        [b"edgemeter", b"study", b"show", b"\xff", b"--coordinator", b"\xff"],
+        capture_output=True,
+        env=desk.environment,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_version(desk: Desk) -> None:
     assert desk.ok("edgemeter --version").startswith("edgemeter 0.")
 

@@ -56,6 +56,12 @@ def test_an_unknown_token(where: Settings) -> None:
         assert refused.value.reason == "UNAUTHENTICATED"
 
 
+def test_a_ca_that_cannot_be_read(where: Settings) -> None:
+    junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    with pytest.raises(EdgemeterError, match="can't be read"):
+        Lab(dataclasses.replace(where, ca_pem=junk))
+
+
 def test_nobody_there(where: Settings) -> None:
     address = f"127.0.0.1:{free_port()}"
     with Lab(dataclasses.replace(where, address=address)) as lab:
@@ -89,6 +95,11 @@ def test_bench_names_what_it_cannot_find(lab: Lab, tmp_path: Path) -> None:
         lab.bench("gone.keras", recipes=["int8"])
     with pytest.raises(EdgemeterError, match=r"gone\.keras"):
         lab.bench(tmp_path / "gone.keras", recipes=["int8"])
+    with pytest.raises(EdgemeterError, match="is a folder"):
+        lab.bench(str(tmp_path), recipes=["int8"])
+    for no_name in ("a" * 400, "nul\0"):
+        with pytest.raises(EdgemeterError, match="there is no file"):
+            lab.bench(no_name, recipes=["int8"])
     with pytest.raises(EdgemeterError, match="profile"):
         lab.bench("gone", recipes=["int8"], profile="huge")
     with pytest.raises(EdgemeterError, match="did you mean threads"):

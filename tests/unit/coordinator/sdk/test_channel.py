@@ -39,11 +39,11 @@ def test_a_refusal_keeps_its_words_and_its_reason() -> None:
     assert str(error) == "no device has rack=z; there is rack=a"
 
 
-def test_a_bad_token_says_how_to_set_another() -> None:
+def test_a_bad_token_names_the_coordinator_that_does_not_know_it() -> None:
     refusal = refusal_pb2.Refusal(reason=refusal_pb2.REFUSAL_REASON_UNAUTHENTICATED, message="unknown token")
     error = translate(FailedCall(grpc.StatusCode.UNAUTHENTICATED, refusal=refusal), "lab:1")
     assert "lab:1" in str(error)
-    assert "edgemeter login" in str(error)
+    assert "unknown token" in str(error)
 
 
 @pytest.mark.parametrize(

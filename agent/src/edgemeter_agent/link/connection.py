@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 import grpc
@@ -81,9 +81,10 @@ class Connection:
         self._loop.call_soon_threadsafe(function, *arguments)
 
     def close(self) -> None:
-        """Ends every call that is under way."""
+        """Ends every call that is under way; what does not end in time, ends with the process."""
         self._calls.close()
-        self.submit(self._attach_channel.close()).result(CLOSE_TIMEOUT_S)
+        wait([self.submit(self._attach_channel.close())], CLOSE_TIMEOUT_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CLOSE_TIMEOUT_S)
-        self._loop.close()
+        if not self._thread.is_alive():
+            self._loop.close()

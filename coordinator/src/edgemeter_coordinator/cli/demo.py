@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgemeter_coordinator.cli.bench import complete_profile
-from edgemeter_coordinator.cli.output import AsJson, example, note, print_json, print_rich
+from edgemeter_coordinator.cli.output import AsJson, example, note, print_comparison, print_json
 from edgemeter_coordinator.cli.progress import Bars, Step, study_steps
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def demo(
     DIR/results.json.
     """
     from edgemeter_coordinator.demo.run import run
-    from edgemeter_coordinator.report import export, table
+    from edgemeter_coordinator.report import export
     from edgemeter_coordinator.sdk.lab import resolve_plan
 
     resolve_plan(profile, {})
@@ -67,7 +67,7 @@ def demo(
     if as_json:
         print_json(export.exported(responses))
     else:
-        print_rich(table.render(table.rows(responses), title="digits on this machine"))
+        print_comparison(responses, title="digits on this machine")
     note(f"results: {path}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,10 +12,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+    from edgemeter_protos.v1 import lab_pb2
 
-# A pipe has no width; wide enough for every table.
-_PIPE_COLUMNS = 220
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
 
 def example(*lines: str) -> str:
@@ -44,11 +43,27 @@ def error_console() -> Console:
     return Console(stderr=True)
 
 
-def print_rich(renderable: RenderableType) -> None:
-    """A rich table, or the like, on stdout."""
+def _console() -> Console:
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(renderable)
+    from edgemeter_coordinator.report.table import WIDE
+
+    return Console(width=None if sys.stdout.isatty() else WIDE)
+
+
+def print_rich(renderable: RenderableType) -> None:
+    """A rich table, or the like, on stdout; never cut where the terminal is narrower."""
+    _console().print(renderable, crop=False)
+
+
+def print_comparison(responses: Iterable[lab_pb2.ListResultsResponse], *, title: str) -> bool:
+    """The table of results, as wide as the terminal; False where there are none."""
+    from edgemeter_coordinator.report import table
+
+    rows = table.rows(responses)
+    if rows:
+        print_rich(table.render(rows, title=title, width=_console().width))
+    return bool(rows)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:

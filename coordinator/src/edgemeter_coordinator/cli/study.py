@@ -12,9 +12,9 @@ from edgemeter_coordinator.cli.output import (
     AsJson,
     example,
     note,
+    print_comparison,
     print_error,
     print_json,
-    print_rich,
     print_table,
 )
 from edgemeter_coordinator.cli.progress import Bars, study_steps
@@ -181,10 +181,5 @@ def print_state(study: lab_pb2.Study) -> None:
 
 def print_results(study: Study) -> None:
     """The table of results, where there are any."""
-    from edgemeter_coordinator.report import table
-
-    rows = table.rows(study.responses())
-    if rows:
-        print_rich(table.render(rows, title=f"{study.name}: {study.last.model_name}"))
-    else:
+    if not print_comparison(study.responses(), title=f"{study.name}: {study.last.model_name}"):
         note("no results yet" if not study.ended else "no results")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from rich import box
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +15,15 @@ from edgemeter_coordinator.report.export import VERDICTS
 from edgemeter_protos.v1 import lab_pb2, result_pb2
 
 NOT_MEASURED = "-"
+WIDE = 220
+"""A pipe has no width; this is wide enough for every column."""
+
+FOLDED = 18
+"""The verdict's reasons go on in the next line beyond this."""
+
+_DROPPED = ("size vs base", "load", "p90", "first", "quality on the coordinator", "peak memory", "p99")
+"""Columns, the first to go first: those that say the least of which variant to ship."""
+
 VERDICT_STYLES = {"valid": "green", "degraded": "yellow", "void": "red"}
 
 
@@ -49,25 +61,44 @@ def rows(responses: Iterable[lab_pb2.ListResultsResponse]) -> list[Row]:
     return [_row(response, baselines.get(response.device.id)) for response in ordered]
 
 
-def render(shown: Sequence[Row], *, title: str | None = None) -> Table:
-    """The table for a terminal. The device's column is there only where rows differ in it."""
-    devices = {row.device for row in shown}
-    metric = next((row.metric for row in shown if row.metric), "quality")
-    table = Table(title=title, title_justify="left", header_style="bold")
-    if len(devices) > 1:
-        table.add_column("device")
-    table.add_column("variant")
-    for heading in ("size", "vs base", f"{metric} coord.", f"{metric} device", "p50", "p90", "p99"):
-        table.add_column(heading, justify="right")
-    for heading in ("vs base", "load", "first", "peak mem."):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
-    previous = None
-    for row in shown:
-        if previous not in (None, row.device):
+def render(shown: Sequence[Row], *, title: str | None = None, width: int = WIDE) -> Table:
+    """The table for a terminal of `width` columns.
+
+    The device's column is there only where rows differ in it. Where there is no room for all columns, those
+    that `_DROPPED` names first are left out, and the caption says which: a number is never cut.
+    """
+    columns = _columns(shown)
+    left_out = []
+    for name in _DROPPED:
+        if _width(columns.values()) <= width:
+            break
+        if name in columns:
+            left_out.append(name)
+            del columns[name]
+    table = Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        caption=f"no room for {', '.join(left_out)}: --json has them" if left_out else None,
+        caption_justify="left",
+    )
+    for column in columns.values():
+        table.add_column(
+            column.heading,
+            justify=column.justify,
+            no_wrap=not column.folds,
+            min_width=column.least,
+            overflow="fold",
+        )
+    several = len({row.device for row in shown}) > 1
+    for index, row in enumerate(shown):
+        if several and index and shown[index - 1].device != row.device:
             table.add_section()
-        previous = row.device
-        table.add_row(*([row.device] if len(devices) > 1 else []), *_cells(row))
+        table.add_row(*(column.cells[index] for column in columns.values()))
     return table
 
 
@@ -81,25 +112,68 @@ def human_ns(duration_ns: float | None) -> str:
     return _scaled(duration_ns, 1000, ("ns", "µs", "ms", "s"))
 
 
-def _cells(row: Row) -> list[str | Text]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Column:
+    heading: str
+    cells: Sequence[str | Text]
+    justify: Literal["left", "right"] = "right"
+    # Whether its cells may go on in the next line, down to FOLDED columns.
+    folds: bool = False
+
+    @property
+    def least(self) -> int:
+        """Terminal columns that it needs."""
+        longest = max(map(cell_len, [*self.heading.split("\n"), *map(str, self.cells)]), default=0)
+        return min(longest, FOLDED) if self.folds else longest
+
+
+def _columns(shown: Sequence[Row]) -> dict[str, _Column]:
+    """All columns by name, in their order."""
+    metric = next((row.metric for row in shown if row.metric), "quality")
+    formats = {row.recipe.rpartition("@")[2] for row in shown}
+    same = f"@{formats.pop()}" if len(formats) == 1 else ""
+    columns = {
+        "device": _Column(heading="device", cells=[row.device for row in shown], justify="left"),
+        "variant": _Column(
+            # What all have in common is said once.
+            heading=f"variant\n{same}".rstrip(),
+            cells=[row.recipe.removesuffix(same) for row in shown],
+            justify="left",
+        ),
+        "size": _Column(heading="size", cells=[human_bytes(row.size_bytes) for row in shown]),
+        "size vs base": _Column(heading="vs\nbase", cells=[_ratio(row.size_ratio) for row in shown]),
+        "quality on the coordinator": _Column(
+            heading=f"{metric}\ncoord.", cells=[_share(row.quality_coordinator) for row in shown]
+        ),
+        "quality": _Column(heading=f"{metric}\ndevice", cells=[_share(row.quality_device) for row in shown]),
+        "p50": _Column(heading="p50", cells=[human_ns(row.p50_ns) for row in shown]),
+        "p90": _Column(heading="p90", cells=[human_ns(row.p90_ns) for row in shown]),
+        "p99": _Column(heading="p99", cells=[human_ns(row.p99_ns) for row in shown]),
+        "p50 vs base": _Column(heading="vs\nbase", cells=[_ratio(row.p50_ratio) for row in shown]),
+        "load": _Column(heading="load", cells=[human_ns(row.load_ns) for row in shown]),
+        "first": _Column(heading="first", cells=[human_ns(row.first_inference_ns) for row in shown]),
+        "peak memory": _Column(
+            heading="peak\nmemory", cells=[human_bytes(row.peak_rss_bytes) for row in shown]
+        ),
+        "verdict": _Column(
+            heading="verdict", cells=[_verdict(row) for row in shown], justify="left", folds=True
+        ),
+    }
+    if len({row.device for row in shown}) <= 1:
+        del columns["device"]
+    return columns
+
+
+def _width(columns: Iterable[_Column]) -> int:
+    """Terminal columns that a table of these needs: two spaces between any two."""
+    return sum(column.least + 2 for column in columns) - 2
+
+
+def _verdict(row: Row) -> Text:
     verdict = Text(row.verdict, style=VERDICT_STYLES.get(row.verdict, ""))
     if row.verdict_codes:
         verdict.append(f" ({', '.join(row.verdict_codes)})")
-    return [
-        row.recipe,
-        human_bytes(row.size_bytes),
-        _ratio(row.size_ratio),
-        _share(row.quality_coordinator),
-        _share(row.quality_device),
-        human_ns(row.p50_ns),
-        human_ns(row.p90_ns),
-        human_ns(row.p99_ns),
-        _ratio(row.p50_ratio),
-        human_ns(row.load_ns),
-        human_ns(row.first_inference_ns),
-        human_bytes(row.peak_rss_bytes),
-        verdict,
-    ]
+    return verdict
 
 
 def _row(response: lab_pb2.ListResultsResponse, baseline: lab_pb2.ListResultsResponse | None) -> Row:

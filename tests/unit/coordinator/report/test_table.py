@@ -8,12 +8,13 @@ import pytest
 from rich.console import Console
 
 from edgemeter_coordinator.report import table
+from edgemeter_protos.v1 import result_pb2
 from tests.unit.coordinator.report.responses import full, nothing_measured
 
 
-def shown(rows: list[table.Row]) -> str:
-    console = Console(width=240, file=io.StringIO())
-    console.print(table.render(rows, title="digits-1"))
+def shown(rows: list[table.Row], width: int = 240) -> str:
+    console = Console(width=width, file=io.StringIO())
+    console.print(table.render(rows, title="digits-1", width=width), crop=False)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert isinstance(text, str)
     return text
@@ -48,7 +49,7 @@ def test_what_was_not_measured_is_none() -> None:
     assert (row.p50_ns, row.p50_ratio, row.load_ns, row.peak_rss_bytes, row.quality_device) == (None,) * 5
     assert row.quality_coordinator == 0.97
     assert (row.verdict, row.verdict_codes) == ("void", ("golden_mismatch",))
-    last = shown([base, row]).splitlines()[-2]
+    (last,) = (line for line in shown([base, row]).splitlines() if "int8" in line)
     assert "void (golden_mismatch)" in last
     assert last.count(table.NOT_MEASURED) >= 7
 
@@ -57,6 +58,51 @@ def test_the_device_is_named_where_there_are_several() -> None:
     one, other = full(device="pi-a"), full(device="pi-b")
     assert "pi-a" not in shown(table.rows([one]))
     assert "pi-b" in shown(table.rows([one, other]))
+
+
+def many(device: str = "pi-a") -> list[table.Row]:
+    """Figures as wide as they get, and a verdict that folds."""
+    one = full("float32@tflite", device=device, p50_ns=142_700.0, size_bytes=193_100)
+    reasons = [
+        result_pb2.VerdictReason(code=code) for code in ("contention", "frequency_changed", "throttled")
+    ]
+    one.result.verdict.reasons.extend(reasons)
+    other = full("prune-channels(0.3)+int8@tflite", device=device, p50_ns=42_700.0, size_bytes=93_100)
+    return table.rows([one, other])
+
+
+@pytest.mark.parametrize("width", [80, 90, 100, 110, 120, 160, 220])
+def test_it_fits_the_terminal_and_cuts_no_number(width: int) -> None:
+    rows = many()
+    text = shown(rows, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    for row in rows:
+        # What says which variant to ship is always there, each in one piece.
+        for figure in (table.human_bytes(row.size_bytes), table.human_ns(row.p50_ns), "0.9600"):
+            assert figure in text
+    assert "throttled" in text
+    assert ("no room for" in text) == ("p90" not in text.split("no room")[0])
+
+
+def test_at_120_columns_nothing_is_left_out() -> None:
+    (row, *_) = many()
+    assert "no room for" not in shown([row], 120)
+
+
+def test_a_terminal_too_narrow_for_the_least_is_overrun_rather_than_cut() -> None:
+    text = shown(many(), 40)
+    assert "…" not in text
+    assert "143 µs" in text
+    assert "42.7 µs" in text
+
+
+def test_formats_are_named_where_they_differ() -> None:
+    alike = table.rows([full("float32@tflite"), full("int8@tflite")])
+    assert shown(alike).count("@tflite") == 1
+    differ = table.rows([full("float32@tflite"), full("int8@onnx")])
+    assert "float32@tflite" in shown(differ)
+    assert "int8@onnx" in shown(differ)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,9 @@ def render(shown: Sequence[Row], *, title: str | None = None, width: int = WIDE)
         pad_edge=False,
         show_edge=False,
         padding=(0, 1, 0, 0),
-        caption=f"no room for {', '.join(left_out)}: --json has them" if left_out else None,
+        caption=f"no room for {', '.join(left_out)}: a wider terminal or an export shows it"
+        if left_out
+        else None,
         caption_justify="left",
     )
     for column in columns.values():

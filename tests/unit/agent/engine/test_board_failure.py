@@ -16,8 +16,8 @@ from edgemeter_agent.engine.job import board_failure
     ("error", "line"),
     [
         pytest.param(
-            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/work/samples-0.npz"),
-            "the board could not go on: /work/samples-0.npz: No space left on device; free some",
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/job/samples-0.npz"),
+            "the board could not go on: /job/samples-0.npz: No space left on device; free some",
             id="full",
         ),
         pytest.param(

@@ -11,13 +11,14 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
 
 from edgemeter_converters import worker
 from edgemeter_converters.exceptions import ConversionError
@@ -199,17 +200,25 @@ class ConversionEngine:
             manifest = await self._manifest(variant)
         except (ConversionError, WorkerDiedError, Refused) as error:
             logger.warning("%s (%s) failed: %s", variant.recipe, variant.id, error)
-            settled = await self._database.transact(_fail, variant.id, str(error))
+            settled = await self._recorded(_fail, variant.id, str(error))
         except Exception as error:
             logger.exception("%s (%s) failed", variant.recipe, variant.id)
-            settled = await self._database.transact(
-                _fail, variant.id, f"{type(error).__name__}: {_line(error)}"
-            )
+            settled = await self._recorded(_fail, variant.id, f"{type(error).__name__}: {_line(error)}")
         else:
-            settled = await self._database.transact(_finish, variant.id, manifest)
+            settled = await self._recorded(_finish, variant.id, manifest)
         for study_id in settled.study_ids:
             self._changes.notify(study_id)
         self._sessions.nudge(settled.device_ids)
+
+    async def _recorded(self, end: Callable[..., Settled], *args: Any) -> Settled:
+        """Writes how a variant ended, once the database takes it. The disk that a conversion filled is the
+        database's too, and a variant whose end is not written would be converting until the next start."""
+        while True:
+            try:
+                return await self._database.transact(end, *args)
+            except DatabaseError:
+                logger.exception("the end of variant %s could not be written; trying again", args[0])
+                await asyncio.sleep(RETRY_S)
 
     async def _manifest(self, variant: VariantRow) -> variant_pb2.Manifest:
         model, dataset = await self._database.transact(_sources, variant)
@@ -244,6 +253,7 @@ def settle(connection: Connection, variant_id: str) -> Settled:
     for study_id, wanted in studies.variants_of(connection, study_ids).items():
         if any(variant.state not in ENDED_VARIANTS for variant in wanted):
             continue
+        studies.go_without(connection, study_id, [each for each in wanted if each.state == "failed"])
         if any(variant.state == "ready" for variant in wanted):
             device_ids += jobs.release(connection, study_id)
         else:

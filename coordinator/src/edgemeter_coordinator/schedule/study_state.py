@@ -15,14 +15,6 @@ ENDED_STUDIES = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class VariantFact:
-    """A variant's row as far as it decides a study's state."""
-
-    state: str
-    ended_at_ms: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class JobFact:
     """A job's row as far as it decides a study's state."""
 
@@ -39,13 +31,11 @@ class Standing:
 
 
 def standing(
-    *, cancelled_at_ms: int | None, variants: Sequence[VariantFact], jobs: Sequence[JobFact]
+    *, cancelled_at_ms: int | None, variant_states: Sequence[str], jobs: Sequence[JobFact]
 ) -> Standing:
-    """Where a study stands.
+    """Where a study stands; `variant_states` as the study sees them.
 
-    The jobs lead: a job is 'waiting' for as long as its variants are being built, and a variant belongs
-    to every study that wants it, so that one which failed here may be in work again for another study
-    after this one has ended.
+    The jobs lead: a job is 'waiting' for as long as its variants are being built.
     """
     if cancelled_at_ms is not None:
         return Standing(state=lab_pb2.STUDY_STATE_CANCELLED, ended_at_ms=cancelled_at_ms)
@@ -55,12 +45,6 @@ def standing(
     if states - ENDED:
         return Standing(state=lab_pb2.STUDY_STATE_MEASURING, ended_at_ms=None)
     ended_at_ms = max((job.ended_at_ms or 0 for job in jobs), default=0)
-    whole = states == {JobState.COMPLETED} and all(in_time(variant, ended_at_ms) for variant in variants)
+    whole = states == {JobState.COMPLETED} and all(state == "ready" for state in variant_states)
     state = lab_pb2.STUDY_STATE_COMPLETED if whole else lab_pb2.STUDY_STATE_FAILED
     return Standing(state=state, ended_at_ms=ended_at_ms)
-
-
-def in_time(variant: VariantFact, study_ended_at_ms: int) -> bool:
-    """Whether a variant was there to be measured by a study that ended then: one that failed may have
-    been built since, for another study."""
-    return variant.state == "ready" and (variant.ended_at_ms or 0) <= study_ended_at_ms

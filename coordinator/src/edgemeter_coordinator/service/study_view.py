@@ -11,8 +11,6 @@ from edgemeter_coordinator.schedule.study_state import (
     ENDED_VARIANTS,
     JobFact,
     Standing,
-    VariantFact,
-    in_time,
     standing,
 )
 from edgemeter_coordinator.service.sessions import Progress
@@ -60,7 +58,7 @@ class StudyRows:
     def standing(self) -> Standing:
         return standing(
             cancelled_at_ms=self.study.cancelled_at_ms,
-            variants=[VariantFact(state=each.state, ended_at_ms=each.ended_at_ms) for each in self.variants],
+            variant_states=[each.state for each in self.variants],
             jobs=[JobFact(state=each.state, ended_at_ms=each.ended_at_ms) for each in self.jobs],
         )
 
@@ -146,7 +144,7 @@ def study(
         dataset_digest=row.dataset_digest,
         plan=row.plan,
         state=stands.state,
-        variants=[_variant(each, stands) for each in rows.variants],
+        variants=[_variant(each) for each in rows.variants],
         jobs=[
             _job(
                 each,
@@ -186,22 +184,14 @@ def result(stored: StoredResult, *, of: lab_pb2.Study, on: lab_pb2.Device) -> la
     return response
 
 
-def _variant(row: StudyVariantRow, stands: Standing) -> lab_pb2.StudyVariant:
-    state, error = VARIANT_STATES[row.state], row.error
-    fact = VariantFact(state=row.state, ended_at_ms=row.ended_at_ms)
-    if (
-        stands.ended_at_ms is not None
-        and stands.state != lab_pb2.STUDY_STATE_CANCELLED
-        and not in_time(fact, stands.ended_at_ms)
-    ):
-        state = lab_pb2.VARIANT_STATE_FAILED
-        error = error or "it failed here and was tried again by a later study: run this study anew"
+def _variant(row: StudyVariantRow) -> lab_pb2.StudyVariant:
+    state = VARIANT_STATES[row.state]
     return lab_pb2.StudyVariant(
         variant_id=row.variant_id,
         recipe=row.recipe,
         state=state,
         reused=row.reused,
-        error=error,
+        error=row.error,
         manifest=row.manifest if state == lab_pb2.VARIANT_STATE_READY else None,
     )
 

@@ -269,7 +269,6 @@ def _imagined(
                 reused=variant.reused,
                 error="",
                 manifest=row.manifest if row is not None else None,
-                ended_at_ms=row.ended_at_ms if row is not None else None,
             )
             for variant, row in rows
         ],

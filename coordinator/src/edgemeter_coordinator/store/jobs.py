@@ -300,7 +300,7 @@ def _ready(connection: Connection, where: ColumnElement[bool]) -> list[Manifest]
     rows = connection.execute(
         select(variants.c.manifest)
         .join(study_variants, study_variants.c.variant_id == variants.c.id)
-        .where(where, variants.c.state == "ready")
+        .where(where, variants.c.state == "ready", study_variants.c.error.is_(None))
         .order_by(study_variants.c.position)
     )
     return [Manifest.FromString(row.manifest) for row in rows]

@@ -127,6 +127,8 @@ study_variants = Table(
     Column("position", Integer, primary_key=True),  # 0 is the baseline
     Column("variant_id", ForeignKey("variants.id"), nullable=False),
     Column("reused", Boolean, nullable=False),
+    # Why the study went on without it, though a later one may have had it built; null where it is measured.
+    Column("error", Text),
     UniqueConstraint("study_id", "variant_id"),
     Index(None, "variant_id"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class StudyRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyVariantRow:
-    """A variant as one study sees it."""
+    """A variant as one study sees it: failed for good where its jobs went on without it."""
 
     study_id: str
     variant_id: str
@@ -39,7 +39,6 @@ class StudyVariantRow:
     reused: bool
     error: str
     manifest: variant_pb2.Manifest | None
-    ended_at_ms: int | None
 
 
 def add(
@@ -125,11 +124,11 @@ def variants_of(connection: Connection, study_ids: Sequence[str]) -> dict[str, l
             study_variants.c.study_id,
             study_variants.c.variant_id,
             study_variants.c.reused,
+            study_variants.c.error.label("gone_without"),
             variants.c.recipe,
             variants.c.state,
             variants.c.error,
             variants.c.manifest,
-            variants.c.ended_at_ms,
         )
         .join(variants, variants.c.id == study_variants.c.variant_id)
         .where(study_variants.c.study_id.in_(study_ids))
@@ -140,14 +139,23 @@ def variants_of(connection: Connection, study_ids: Sequence[str]) -> dict[str, l
                 study_id=row.study_id,
                 variant_id=row.variant_id,
                 recipe=row.recipe,
-                state=row.state,
+                state=row.state if row.gone_without is None else "failed",
                 reused=row.reused,
-                error=row.error,
+                error=row.error if row.gone_without is None else row.gone_without,
                 manifest=variant_pb2.Manifest.FromString(row.manifest) if row.manifest is not None else None,
-                ended_at_ms=row.ended_at_ms,
             )
         )
     return found
+
+
+def go_without(connection: Connection, study_id: str, failed: Iterable[StudyVariantRow]) -> None:
+    """Notes that a study's jobs don't measure these: whatever becomes of them later is another study's."""
+    for variant in failed:
+        connection.execute(
+            update(study_variants)
+            .where(study_variants.c.study_id == study_id, study_variants.c.variant_id == variant.variant_id)
+            .values(error=variant.error)
+        )
 
 
 def wanting(connection: Connection, variant_id: str) -> list[str]:

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemeter_coordinator.schedule.leases import ENDED, JobState
-from edgemeter_coordinator.schedule.study_state import JobFact, Standing, VariantFact, standing
+from edgemeter_coordinator.schedule.study_state import JobFact, Standing, standing
 from edgemeter_protos.v1 import lab_pb2
 
-READY = VariantFact(state="ready", ended_at_ms=10)
-FAILED = VariantFact(state="failed", ended_at_ms=10)
-CONVERTING = VariantFact(state="converting")
+READY = "ready"
+FAILED = "failed"
+CONVERTING = "converting"
 WAITING = JobFact(state=JobState.WAITING)
 QUEUED = JobFact(state=JobState.QUEUED)
 RUNNING = JobFact(state=JobState.RUNNING)
@@ -37,29 +37,17 @@ BROKEN = JobFact(state=JobState.FAILED, ended_at_ms=60)
         pytest.param([FAILED], [BROKEN], None, "FAILED", 60, id="nothing could be built"),
         pytest.param([CONVERTING], [WAITING], 30, "CANCELLED", 30, id="cancelled"),
         pytest.param([READY], [DONE], 30, "CANCELLED", 30, id="a board was done before it was cancelled"),
-        # Variants are shared: a later study may have what failed here built again.
-        pytest.param([READY, CONVERTING], [DONE], None, "FAILED", 50, id="in work again for another study"),
-        pytest.param(
-            [READY, VariantFact(state="ready", ended_at_ms=90)],
-            [DONE],
-            None,
-            "FAILED",
-            50,
-            id="built afterwards",
-        ),
-        pytest.param(
-            [READY, CONVERTING], [RUNNING], None, "MEASURING", None, id="released, then in work again"
-        ),
+        pytest.param([READY, CONVERTING], [RUNNING], None, "MEASURING", None, id="the jobs lead"),
     ],
 )
 def test_standing(
-    variants: list[VariantFact],
+    variants: list[str],
     jobs: list[JobFact],
     cancelled_at_ms: int | None,
     state: str,
     ended_at_ms: int | None,
 ) -> None:
-    assert standing(cancelled_at_ms=cancelled_at_ms, variants=variants, jobs=jobs) == Standing(
+    assert standing(cancelled_at_ms=cancelled_at_ms, variant_states=variants, jobs=jobs) == Standing(
         state=lab_pb2.StudyState.Value(f"STUDY_STATE_{state}"), ended_at_ms=ended_at_ms
     )
 
@@ -68,8 +56,6 @@ def test_standing(
     st.lists(st.sampled_from([READY, FAILED, CONVERTING]), min_size=1),
     st.lists(st.sampled_from([WAITING, QUEUED, RUNNING, DONE, DONE_LATER, BROKEN]), min_size=1),
 )
-def test_a_study_has_ended_exactly_when_its_jobs_have(
-    variants: list[VariantFact], jobs: list[JobFact]
-) -> None:
-    found = standing(cancelled_at_ms=None, variants=variants, jobs=jobs)
+def test_a_study_has_ended_exactly_when_its_jobs_have(variants: list[str], jobs: list[JobFact]) -> None:
+    found = standing(cancelled_at_ms=None, variant_states=variants, jobs=jobs)
     assert (found.ended_at_ms is not None) == all(job.state in ENDED for job in jobs)

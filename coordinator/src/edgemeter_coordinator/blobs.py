@@ -91,13 +91,14 @@ class BlobStore:
             if self._verified.get(digest) == state:
                 return path
             whole = file_sha256(path) == digest
+            if not whole:
+                path.replace(self._damaged / digest)
         except FileNotFoundError:
             raise Refused(
                 refusal_pb2.REFUSAL_REASON_BLOB_MISSING,
                 f"there is no blob {digest[:12]} here; upload it again",
             ) from None
         if not whole:
-            path.replace(self._damaged / digest)
             raise Refused(
                 refusal_pb2.REFUSAL_REASON_BLOB_DAMAGED,
                 f"blob {digest[:12]} was damaged on the coordinator's disk and is set aside in "

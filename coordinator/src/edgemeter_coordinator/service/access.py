@@ -7,9 +7,11 @@ there is denied. The guard also turns exceptions into what a caller may see: a t
 
 from __future__ import annotations
 
+import errno
 import inspect
 import logging
 import secrets
+import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -20,6 +22,7 @@ from typing import Any, Never
 
 import grpc
 import grpc.aio
+from sqlalchemy.exc import DBAPIError
 
 from edgemeter_coordinator.authority import certificate_identity
 from edgemeter_coordinator.refusal import Refused
@@ -211,11 +214,26 @@ async def _give_up(error: Exception, method: str, context: Context) -> Never:
         await refusal.abort(context, error)
     if isinstance(error, grpc.aio.BaseError):
         raise error  # aborted already, or the call is over
+    if _is_full_disk(error):
+        log.error("no space left for %s: %s", method, error)
+        await refusal.abort(
+            context,
+            Refused(
+                refusal_pb2.REFUSAL_REASON_DISK_FULL,
+                "the coordinator's disk is full: free some space there and try again",
+            ),
+        )
     incident = secrets.token_hex(4)
     log.error("internal error %s in %s", incident, method, exc_info=error)
     await context.abort(
         grpc.StatusCode.INTERNAL, f"internal error {incident}: the coordinator's log says more"
     )
+
+
+def _is_full_disk(error: Exception) -> bool:
+    if isinstance(error, DBAPIError):
+        return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _kind(handler: Any) -> str:

@@ -138,6 +138,12 @@ def report_result(
             refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
             f"job {attempt.job_id} measures no variant {result.variant_id[:40]!r}",
         )
+    if results.is_reported(connection, attempt.job_id, attempt.attempt, result.variant_id):
+        raise Refused(
+            refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
+            f"attempt {attempt.attempt} of job {attempt.job_id} has reported variant {result.variant_id}: "
+            "an attempt measures a variant once",
+        )
     if standing is Standing.CURRENT:
         job = _adopt(connection, job, ttl_ms)
     late = standing is Standing.FENCED

@@ -71,13 +71,17 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         if hello.protocol_version != PROTOCOL_VERSION:
             await context.write(_mismatch(hello))
             return
-        session = await self._begin(device_id, hello, context)
-        listening = asyncio.create_task(self._listen(session, request_iterator))
+        attached = await self._attached(device_id, hello)
+        session = Session(device_id, attached.epoch)
+        listening: asyncio.Task[None] | None = None
         try:
+            await self._welcome(session, attached, context)
+            listening = asyncio.create_task(self._listen(session, request_iterator))
             while (message := await session.next()) is not None:
                 await context.write(message)
         finally:
-            listening.cancel()
+            if listening is not None:
+                listening.cancel()
             self._sessions.remove(session)
             self._background.spawn(
                 self._database.transact(devices.end_session, device_id, session.epoch),
@@ -181,18 +185,19 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         await self._scorer.score(result_id)
         self._changes.notify(study_id)
 
-    async def _begin(self, device_id: str, hello: fleet_pb2.Hello, context: Context) -> Session:
+    async def _attached(self, device_id: str, hello: fleet_pb2.Hello) -> attempts.Attached:
         _check_facts(hello.facts)
         if len(hello.held) > MAX_HELD:
             raise _bad_request(f"{len(hello.held)} attempts are held: at most {MAX_HELD} can be")
-        attached = await self._database.transact(
+        return await self._database.transact(
             attempts.attach,
             device_id,
             hello.facts,
             [_held(attempt) for attempt in hello.held],
             self._options.lease_ttl_ms,
         )
-        session = Session(device_id, attached.epoch)
+
+    async def _welcome(self, session: Session, attached: attempts.Attached, context: Context) -> None:
         reconciliation = attached.reconciliation
         welcome = fleet_pb2.Welcome(
             protocol_version=PROTOCOL_VERSION,
@@ -210,8 +215,7 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
                 self._started(job)
         for job in reconciliation.changed:
             self._changes.notify(job.study_id)
-        self._sessions.nudge([device_id])
-        return session
+        self._sessions.nudge([session.device_id])
 
     async def _listen(self, session: Session, messages: AsyncIterator[fleet_pb2.AttachRequest]) -> None:
         try:

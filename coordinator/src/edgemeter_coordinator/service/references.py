@@ -36,7 +36,8 @@ def pick(
     Raises Refused: BAD_REQUEST where none is named or several fit, NOT_FOUND.
     """
     if not reference:
-        raise Refused(refusal_pb2.REFUSAL_REASON_BAD_REQUEST, f"no {noun} is named")
+        hint = ": give one with --data" if noun == "dataset" else ""
+        raise Refused(refusal_pb2.REFUSAL_REASON_BAD_REQUEST, f"no {noun} is named{hint}")
     exact = [each for each in found if reference in (each.name, key(each))]
     fitting = exact[:1] or found
     if len(fitting) == 1:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select
 
+from edgemeter_coordinator.schedule.selecting import ALL
 from edgemeter_coordinator.store.database import now_ms
 from edgemeter_coordinator.store.schema import devices
 from edgemeter_protos.v1.device_pb2 import DeviceFacts
@@ -134,6 +135,8 @@ def _free_name(connection: Connection, wanted: str) -> str:
             select(devices.c.name).where(devices.c.name.startswith(stem, autoescape=True))
         ).scalars()
     )
+    # A name that means every board can't mean one.
+    taken.add(ALL)
     if stem not in taken:
         return stem
     return next(name for number in count(2) if (name := f"{stem}-{number}") not in taken)

@@ -65,6 +65,16 @@ def is_taken(connection: Connection, job_id: str, attempt: int, sequence: int) -
     return row is not None
 
 
+def is_reported(connection: Connection, job_id: str, attempt: int, variant_id: str) -> bool:
+    """Whether an attempt has reported a result of this variant."""
+    row = connection.execute(
+        select(results.c.id).where(
+            results.c.job_id == job_id, results.c.attempt == attempt, results.c.variant_id == variant_id
+        )
+    ).first()
+    return row is not None
+
+
 def belongs(connection: Connection, study_id: str, variant_id: str) -> bool:
     """Whether a study measures this variant."""
     statement = select(

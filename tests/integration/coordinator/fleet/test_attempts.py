@@ -92,6 +92,17 @@ async def test_results_are_kept_once(site: Site) -> None:
     assert (await the_job(site)).state is JobState.COMPLETED
 
 
+async def test_an_attempt_reports_a_variant_once(site: Site) -> None:
+    board = await site.join()
+    study = await study_for(site, board)
+    attempt = (await claimed(board, await board.attach())).attempt
+    variant_id = study.variant_ids[0]
+    assert await board.report(attempt, 1, Result(id="r1", variant_id=variant_id)) == ACCEPTED
+    again = board.report(attempt, 2, Result(id="r2", variant_id=variant_id))
+    assert await refusal_of(again) == refusal_pb2.REFUSAL_REASON_BAD_REQUEST
+    assert len(await site.database(results.of_study, "study", include_late=True)) == 1
+
+
 async def test_a_result_keeps_its_place(site: Site) -> None:
     board = await site.join()
     study = await study_for(site, board)

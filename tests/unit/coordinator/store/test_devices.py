@@ -27,6 +27,7 @@ def add(connection: Connection, device_id: str, name: str, sha256: str = "s") ->
         pytest.param(["pi-2"], "pi", "pi", id="another's suffix"),
         pytest.param(["pix"], "pi%", "pi%", id="no pattern"),
         pytest.param([], "", "device", id="none wanted"),
+        pytest.param([], "all", "all-2", id="what means every board"),
         pytest.param([], " \n\x1b[31m ", "[31m", id="nothing that a terminal would obey"),
         pytest.param([], "n" * 500, "n" * devices.MAX_NAME_CHARACTERS, id="too long"),
     ],

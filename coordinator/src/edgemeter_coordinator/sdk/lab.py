@@ -161,11 +161,10 @@ class Lab:
         if not _is(path.is_file):
             if isinstance(source, str) and source and _is_known(source, known()):
                 return source
-            missing = (
-                f"{source} is a folder" if source and _is(path.is_dir) else f"there is no file {source} here"
-            )
+            if source and _is(path.is_dir):
+                raise EdgemeterError(f"{source} is a folder: a {noun} is one file")
             raise EdgemeterError(
-                f"{missing}, and the coordinator knows no {noun} of that name"
+                f"there is no file {source} here, and the coordinator knows no {noun} of that name"
                 f" (`edgemeter {'data' if noun == 'dataset' else noun} ls` lists them)"
             )
 

@@ -50,9 +50,10 @@ def unusable(state_dir: Path, error: Exception) -> str:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if isinstance(error, DBAPIError):
         reason = f"its database edgemeter.db: {error.orig}"
-    where = f", {error.filename}" if isinstance(error, OSError) and error.filename else ""
+    if isinstance(error, OSError) and error.filename:
+        reason += f", {error.filename}"
     return (
-        f"the state directory {state_dir} can't be used ({reason}{where}): "
+        f"the state directory {state_dir} can't be used ({reason}): "
         "mend that, or choose another with --state-dir"
     )
 

@@ -12,7 +12,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import grpc
+
 from edgemeter_agent.blob_cache import BlobCache
+from edgemeter_agent.link.connection import CALLS_OPTIONS
 from edgemeter_coordinator.sdk import settings, upload
 from edgemeter_coordinator.sdk.channel import open_channel
 from edgemeter_protos.frames import BlobsClient
@@ -45,6 +48,11 @@ def _measure(desk: Desk, source: Path, digest: str) -> list[Figure]:
     found = settings.resolve(environ={"EDGEMETER_CONFIG": str(configuration)})
     with open_channel(found) as channel:
         upload.upload(source, channel=channel, address=found.address)
+    # As a board's channel, but with a user's token: a board may read only what a job of its own needs.
+    credentials = grpc.composite_channel_credentials(
+        grpc.ssl_channel_credentials(found.ca_pem.encode()), grpc.access_token_call_credentials(found.token)
+    )
+    with grpc.secure_channel(found.address, credentials, options=CALLS_OPTIONS) as channel:
         client = BlobsClient(channel)
 
         def ours() -> str:

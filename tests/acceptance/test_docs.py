@@ -1,4 +1,4 @@
-"""The documentation is true: its commands run, its tables are the source's, its links lead somewhere.
+"""The documentation is true: its commands run, its links lead somewhere.
 
 Every command in a ```sh block is run, in order and as a reader would type it, or stands in NOT_RUN with a
 reason; the ```python blocks of a page are run after its commands, as one script.
@@ -6,7 +6,6 @@ reason; the ```python blocks of a page are run after its commands, as one script
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
 import shutil
@@ -14,22 +13,15 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from edgemeter_agent import verdict
-from edgemeter_agent.conditions import judge, settle
-from edgemeter_agent.engine import child, job, sizing
-from edgemeter_coordinator.service import study_view
-from edgemeter_protos import plans
 from tests.desk import Desk, until
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-PACKAGES = [ROOT / name / "src" for name in ("protos", "converters", "coordinator", "agent")]
 
 NOT_RUN = {
     r"make [a-z]+": "builds, tests or trains everything; that the target exists is tested below",
@@ -266,160 +258,3 @@ def test_pages_are_reachable_from_the_readme() -> None:
         links = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text())
         pending += [(page.parent / link).resolve() for link in links if not link.startswith("http")]
     assert set(PAGES) <= found
-
-
-# measuring.md
-
-
-def rows_of(page: Path) -> list[list[str]]:
-    """The cells of all table rows of a page."""
-    lines = [line for line in page.read_text().splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
-def module_codes(module_file: str | None) -> set[str]:
-    """Strings in lower case that a module gives a name in capitals."""
-    assert module_file
-    return {
-        statement.value.value
-        for statement in ast.parse(Path(module_file).read_text()).body
-        if isinstance(statement, ast.Assign)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-        and re.fullmatch(r"[a-z0-9_]+", statement.value.value)
-    }
-
-
-def engine_codes() -> set[str]:
-    """Codes that the engine fails a variant with: the first of a failure's pair, or of a call that raises."""
-    found = set[str]()
-    for path in Path(job.__file__).parent.glob("*.py"):
-        found |= {code for code in module_codes(str(path)) if path.name == "variant_process.py"}
-        for node in ast.walk(ast.parse(path.read_text())):
-            first: ast.expr | None = None
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
-                named = [target.attr for target in node.targets if isinstance(target, ast.Attribute)]
-                first = node.value.elts[0] if {"failure", "evaluation_failure"} & set(named) else None
-            elif isinstance(node, ast.Call):
-                called = getattr(node.func, "id", getattr(node.func, "attr", ""))
-                first = node.args[0] if called in ("VariantError", "_ask") and node.args else None
-            if isinstance(first, ast.Constant):
-                found.add(str(first.value))
-    return found
-
-
-def test_every_verdict_code_is_documented() -> None:
-    in_source = module_codes(judge.__file__) | module_codes(verdict.__file__) | engine_codes()
-    in_source.add(study_view.UNSCORED)
-    states = ("void", "degraded", "note", "void or degraded")
-    documented = {
-        code
-        for row in rows_of(DOCS / "measuring.md")
-        if len(row) == 3 and row[1] in states
-        for code in re.findall(r"`([a-z0-9_]+)`", row[0])
-    }
-    assert documented == in_source
-
-
-def test_conditions_that_void_a_block_are_documented() -> None:
-    rows = [row for row in rows_of(DOCS / "measuring.md") if len(row) == 4 and row[1] not in ("quick", "---")]
-    documented = {code for row in rows for code in re.findall(r"^`([a-z_]+)`$", row[0])}
-    assert documented >= module_codes(judge.__file__)
-    assert documented <= module_codes(judge.__file__) | set(plans.resolve("quick").DESCRIPTOR.fields_by_name)
-
-
-NUMERALS = ("no", "one", "two", "three", "four", "five")
-
-THRESHOLDS = {
-    "waiting": f"more than {judge.MAX_WAITING_SHARE:.0%} of the block, a thread",
-    "pressure": f"more than {judge.MAX_PRESSURE_SHARE:.0%} of the block |",
-    "switches": f"more than {judge.MAX_SWITCHES_PER_S:.0f} a second, a thread",
-    "others": f"more than {judge.MAX_SPARE_SHARE:.0%} of the spare cores",
-    "others without spare cores": f"or {judge.MAX_OTHERS_SHARE:.0%} of all where none is spare",
-    "steal": f"more than {judge.MAX_STEAL_SHARE:.0%} of the time that processors wanted",
-    "frequency": f"more than {judge.MAX_FREQUENCY_CHANGE:.0%} apart",
-    "interval": f"wider than {verdict.MAX_INTERVAL_SHARE:.0%} of p50",
-    "p99": f"{verdict.P99_MIN_SAMPLES} samples",
-    "cool": f"below {settle.COOL_MILLICELSIUS // 1000} °C",
-    "memory": f"do not fit into {sizing.MEMORY_SHARE:.0%} of the",
-    "batches": f"more than 1/{sizing.OVERHEAD_FACTOR} of a",
-    "null loop": f"{job.NULL_SAMPLES:,} queries",
-    "rewarm": f"{NUMERALS[child.REWARM_QUERIES]} untimed queries",
-}
-
-
-@pytest.mark.parametrize("name", THRESHOLDS)
-def test_thresholds_are_those_of_the_source(name: str) -> None:
-    text = " ".join((DOCS / "measuring.md").read_text().split())
-    assert THRESHOLDS[name].replace("%", " %") in text
-
-
-UNITS_NS = {"ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
-
-
-def number(cell: str) -> int:
-    """Of "64" or of "250 ms", in nanoseconds."""
-    value, _, unit = cell.partition(" ")
-    return int(value) * (UNITS_NS[unit] if unit else 1)
-
-
-def test_profiles_are_those_of_the_source() -> None:
-    table = {
-        row[0].split("`")[1]: dict(
-            zip(("quick", "standard", "publication"), map(number, row[1:]), strict=True)
-        )
-        for row in rows_of(DOCS / "measuring.md")
-        if len(row) == 4 and re.fullmatch(r"\d+( \w+)?", row[1])
-    }
-    fields = set(plans.resolve("quick").DESCRIPTOR.fields_by_name) - {"profile", "scenario"}
-    assert set(table) == fields
-    for name, profiles in table.items():
-        assert profiles == {profile: getattr(plans.resolve(profile), name) for profile in plans.PROFILES}, (
-            name
-        )
-
-
-# trouble.md
-
-
-@cache
-def said_in_source() -> str:
-    """Every text of the source, "…" standing for what is put in."""
-    texts: list[str] = []
-    for package in PACKAGES:
-        for path in package.rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    texts.append(node.value)
-                elif isinstance(node, ast.JoinedStr):
-                    texts.append("".join(spoken(part) for part in node.values))
-    return "\n".join(texts)
-
-
-def spoken(part: ast.expr) -> str:
-    return str(part.value) if isinstance(part, ast.Constant) else "…"
-
-
-QUOTED = [
-    line
-    for block in blocks_of(DOCS / "trouble.md")
-    if block.language == "text"
-    for line in block.text.split("\n")
-]
-
-
-@pytest.mark.parametrize("message", QUOTED)
-def test_quoted_errors_are_said_by_the_source(message: str) -> None:
-    assert message in said_in_source()
-
-
-def test_remedies_are_for_codes_that_exist() -> None:
-    known = {code for row in rows_of(DOCS / "measuring.md") for code in re.findall(r"`([a-z0-9_]+)`", row[0])}
-    remedies = {
-        code
-        for row in rows_of(DOCS / "trouble.md")
-        if len(row) == 2
-        for code in re.findall(r"`([a-z0-9_]+)`", row[0])
-    }
-    assert remedies
-    assert remedies <= known

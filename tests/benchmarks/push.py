@@ -1,6 +1,6 @@
-"""200 MB of random bytes from a coordinator to a board: the agent's blob cache over gRPC with TLS, beside a
-raw TCP socket and HTTP without TLS. All write to disk, hash with SHA-256 and end with the data synced; the
-turns alternate. Ours hashes and writes in one thread while another receives."""
+"""200 MB of random bytes from a coordinator to a board: the agent's blob cache over gRPC with TLS, beside raw
+TCP sockets with and without TLS, and HTTP without. All write to disk, hash with SHA-256 and end with the data
+synced; the turns alternate. Ours hashes and writes in one thread while another receives."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import grpc
 
 from edgemeter_agent.blob_cache import BlobCache
 from edgemeter_agent.link.connection import CALLS_OPTIONS
+from edgemeter_coordinator.authority import Authority
 from edgemeter_coordinator.sdk import settings, upload
 from edgemeter_coordinator.sdk.channel import open_channel
 from edgemeter_protos.frames import BlobsClient
@@ -26,6 +27,7 @@ from tests.desk import Desk
 
 SIZE_BYTES = 200_000_000
 TURNS = 7
+PLAIN, TLS = "raw socket", "raw socket, TLS"
 
 
 def measure() -> list[Figure]:
@@ -67,17 +69,26 @@ def _measure(desk: Desk, source: Path, digest: str) -> list[Figure]:
 
         with (
             transfer_peers.raw_socket(source, target) as raw,
+            transfer_peers.raw_socket(source, target, _certificate(desk)) as raw_tls,
             transfer_peers.http(source, target, scratch) as (http_name, http),
         ):
-            times: dict[str, list[float]] = {"ours": [], "raw socket": [], http_name: []}
-            pulls = {"ours": ours, "raw socket": raw, http_name: http}
+            times: dict[str, list[float]] = {"ours": [], PLAIN: [], TLS: [], http_name: []}
+            pulls = {"ours": ours, PLAIN: raw, TLS: raw_tls, http_name: http}
             for turn in range(TURNS + 1):
                 for name in sorted(pulls, reverse=bool(turn % 2)):
                     seconds = _timed(pulls[name], digest)
                     # The first turn warms caches and connections.
                     if turn:
                         times[name].append(seconds)
-    return [_figure(times, "raw socket", 0.8), _figure(times, http_name, 1.2)]
+    return [_figure(times, PLAIN, 0.8), _figure(times, TLS, 0.8), _figure(times, http_name, 1.2)]
+
+
+def _certificate(desk: Desk) -> Path:
+    """A server's key and certificate in one file, as the coordinator's are."""
+    identity = Authority.open(desk.folder / "peer").server_identity()
+    path = desk.folder / "peer.pem"
+    path.write_bytes(identity.key_pem + identity.chain_pem)
+    return path
 
 
 def _timed(pull: Callable[[], str], digest: str) -> float:

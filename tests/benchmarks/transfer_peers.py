@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -18,11 +19,16 @@ import httpx
 RECEIVE_BYTES = 256 * 1024
 
 _SOCKET_SERVER = """
-import contextlib, socket, sys
+import contextlib, socket, ssl, sys
 with open(sys.argv[1], "rb") as source, socket.create_server(("127.0.0.1", int(sys.argv[2]))) as listener:
     while True:
         connection, _ = listener.accept()
-        with connection, contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.enter_context(connection)
+            if len(sys.argv) > 3:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(sys.argv[3])
+                connection = stack.enter_context(context.wrap_socket(connection, server_side=True))
             source.seek(0)
             while chunk := source.read(262144):
                 connection.sendall(chunk)
@@ -72,15 +78,22 @@ def receive(chunks: Iterator[bytes], target: Path) -> str:
 
 
 @contextlib.contextmanager
-def raw_socket(source: Path, target: Path) -> Iterator[Callable[[], str]]:
-    """A plain TCP connection: read, sendall; recv, write, SHA-256."""
+def raw_socket(source: Path, target: Path, certificate: Path | None = None) -> Iterator[Callable[[], str]]:
+    """A TCP connection: read, sendall; recv, write, SHA-256. With a key and certificate in one file, over
+    TLS."""
     port = free_port()
+    command = [sys.executable, "-c", _SOCKET_SERVER, str(source), str(port)]
 
     def pull() -> str:
-        with socket.create_connection(("127.0.0.1", port)) as connection:
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            if certificate is not None:
+                context = ssl.create_default_context()
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                connection = stack.enter_context(context.wrap_socket(connection))
             return receive(iter(lambda: connection.recv(RECEIVE_BYTES), b""), target)
 
-    with serving([sys.executable, "-c", _SOCKET_SERVER, str(source), str(port)], port):
+    with serving(command + ([] if certificate is None else [str(certificate)]), port):
         yield pull
 
 

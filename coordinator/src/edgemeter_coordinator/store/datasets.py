@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select
+from sqlalchemy import Connection, Row, insert
 
 from edgemeter_coordinator.store.database import now_ms
+from edgemeter_coordinator.store.named import Named
 from edgemeter_coordinator.store.schema import datasets
 from edgemeter_protos.v1 import lab_pb2
 
@@ -72,27 +73,6 @@ def add(
     return row
 
 
-def by_digest(connection: Connection, digest: str) -> DatasetRow | None:
-    row = connection.execute(select(datasets).where(datasets.c.digest == digest)).one_or_none()
-    return _dataset(row) if row else None
-
-
-def by_name(connection: Connection, name: str) -> DatasetRow | None:
-    row = connection.execute(select(datasets).where(datasets.c.name == name)).one_or_none()
-    return _dataset(row) if row else None
-
-
-def referred(connection: Connection, reference: str) -> list[DatasetRow]:
-    """Those whose name is `reference` or whose digest starts with it."""
-    matches = or_(datasets.c.name == reference, datasets.c.digest.startswith(reference, autoescape=True))
-    return [_dataset(row) for row in connection.execute(select(datasets).where(matches))]
-
-
-def every(connection: Connection) -> list[DatasetRow]:
-    """All, by name."""
-    return [_dataset(row) for row in connection.execute(select(datasets).order_by(datasets.c.name))]
-
-
 def _dataset(row: Row[Any]) -> DatasetRow:
     return DatasetRow(
         digest=row.digest,
@@ -106,3 +86,7 @@ def _dataset(row: Row[Any]) -> DatasetRow:
         evaluation_labels_blob=row.evaluation_labels_blob,
         added_at_ms=row.added_at_ms,
     )
+
+
+_named = Named(datasets, _dataset)
+by_digest, by_name, referred, every = _named.by_digest, _named.by_name, _named.referred, _named.every

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select
+from sqlalchemy import Connection, Row, insert
 
 from edgemeter_coordinator.store.database import now_ms
+from edgemeter_coordinator.store.named import Named
 from edgemeter_coordinator.store.schema import models
 from edgemeter_protos.v1 import variant_pb2
 
@@ -65,27 +66,6 @@ def add(
     return row
 
 
-def by_digest(connection: Connection, digest: str) -> ModelRow | None:
-    row = connection.execute(select(models).where(models.c.digest == digest)).one_or_none()
-    return _model(row) if row else None
-
-
-def by_name(connection: Connection, name: str) -> ModelRow | None:
-    row = connection.execute(select(models).where(models.c.name == name)).one_or_none()
-    return _model(row) if row else None
-
-
-def referred(connection: Connection, reference: str) -> list[ModelRow]:
-    """Those whose name is `reference` or whose digest starts with it."""
-    matches = or_(models.c.name == reference, models.c.digest.startswith(reference, autoescape=True))
-    return [_model(row) for row in connection.execute(select(models).where(matches))]
-
-
-def every(connection: Connection) -> list[ModelRow]:
-    """All, by name."""
-    return [_model(row) for row in connection.execute(select(models).order_by(models.c.name))]
-
-
 def _model(row: Row[Any]) -> ModelRow:
     return ModelRow(
         digest=row.digest,
@@ -98,3 +78,7 @@ def _model(row: Row[Any]) -> ModelRow:
         signature=variant_pb2.Signature.FromString(row.signature),
         added_at_ms=row.added_at_ms,
     )
+
+
+_named = Named(models, _model)
+by_digest, by_name, referred, every = _named.by_digest, _named.by_name, _named.referred, _named.every

@@ -59,10 +59,11 @@ format: setup ## ruff and buf
 protos: setup ## generate the code of the contract
 	$(BIN)/python protos/generate.py
 
-# uv resolves in seconds what pip backtracks over for minutes; pip installs.
+# uv resolves in seconds what pip backtracks over for minutes; pip installs. PyPI's torch asks for gigabytes of
+# CUDA, which no conversion uses.
 lock: setup ## constraints.txt from the pyprojects
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --upgrade \
-	  requirements-dev.in | grep -v '^-e' > constraints.new
+	  requirements-dev.in | grep -vE '^(-e|nvidia-|cuda-|triton=)' > constraints.new
 	mv constraints.new constraints.txt
 
 wheels: setup ## dist/*.whl

@@ -15,17 +15,39 @@ from edgemeter_protos.v1 import variant_pb2
 
 
 @dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to encode, beside the precision: an encoding step's arguments.
+
+    Attributes:
+        per_tensor: one scale for a whole weight tensor rather than one for each of its channels.
+        io: "int8" or "float": what an integer network takes and gives; empty for the format's usual.
+        calibration_method: "min-max", "moving-average", "percentile" or "entropy"; empty for the tool's usual.
+        keep: layers to leave in float, each a name or a shell pattern (`fnmatch`) over the names that
+            `Format.layers` gives.
+        operators: of ONNX's static int8: "qdq" (Quantize/Dequantize pairs) or "qoperator" (QLinearConv, …).
+    """
+
+    per_tensor: bool = False
+    io: str = ""
+    calibration_method: str = ""
+    keep: tuple[str, ...] = ()
+    operators: str = "qdq"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Encoding:
     """What a format is asked for.
 
     Attributes:
         precision: one of the format's `precisions`.
+        options: such that `Format.refusal` has nothing against them.
         input_shapes: of one sample of each input, every dimension known.
         calibration: inputs, batch first, in the model's own element types; empty where none are needed.
         work_dir: an empty folder for the converter's own files.
     """
 
     precision: Precision
+    options: Options = Options()
     input_shapes: tuple[tuple[int, ...], ...]
     calibration: tuple[NDArray[Any], ...]
     work_dir: Path
@@ -53,6 +75,12 @@ class Artifact(Protocol):
         """The same by another implementation of the arithmetic: what two honest runtimes may differ by."""
         ...
 
+    def run_layers(self, inputs: Sequence[NDArray[Any]]) -> dict[str, tuple[str, NDArray[Any]]]:
+        """Kind and outputs (real values, float32, batch first) of each layer, in order, by a name that the
+        same layer has in this format's float32 artifact of the same model; empty where the format's runtime
+        shows no intermediate values."""
+        ...
+
 
 class Format(Protocol):
     """One way of writing a model down."""
@@ -69,12 +97,31 @@ class Format(Protocol):
     def precisions(self) -> frozenset[Precision]: ...
 
     @property
-    def tools(self) -> tuple[tuple[str, ...], ...]:
-        """Distributions whose versions shape the artifact; each under any of several names."""
+    def frameworks(self) -> frozenset[str]:
+        """Whose models it writes down."""
         ...
 
-    def runtimes(self, precision: Precision) -> tuple[variant_pb2.RuntimeRequirement, ...]:
-        """Any one of which runs what `encode` makes."""
+    def tools(self, framework: str, precision: Precision) -> tuple[tuple[str, ...], ...]:
+        """Distributions whose versions shape the artifact; each under any of several names. Pure."""
+        ...
+
+    def refusal(self, framework: str, precision: Precision, options: Options) -> str:
+        """Why a model of that framework can't be encoded so, one sentence; empty where it can. Pure."""
+        ...
+
+    def deterministic(self, framework: str, precision: Precision) -> bool:
+        """Whether encoding a model twice gives the same bytes. Pure."""
+        ...
+
+    def runtimes(
+        self, framework: str, precision: Precision, options: Options
+    ) -> tuple[variant_pb2.RuntimeRequirement, ...]:
+        """Any one of which runs what `encode` makes. Pure."""
+        ...
+
+    def layers(self, model: LoadedModel, encoding: Encoding) -> tuple[str, ...]:
+        """Names of what `Options.keep` may leave in float, in the network's order; empty where nothing
+        can be. For conversion workers only."""
         ...
 
     def encode(self, model: LoadedModel, encoding: Encoding) -> bytes:

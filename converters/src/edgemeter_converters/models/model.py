@@ -10,11 +10,15 @@ from edgemeter_protos.v1 import variant_pb2
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """An original model in this process's memory. Shared between variants: never change `network` in place.
+    """A model in this process's memory. Shared between variants: never change `network` in place.
 
     Attributes:
-        framework: "keras", …
-        network: the framework's own object.
+        framework: one of `models.frameworks.FRAMEWORKS`.
+        network: the framework's own object:
+            keras: a built `keras.Model`; saved_model: a `pathlib.Path` to its unpacked folder;
+            torch: a `torch.nn.Module` in evaluation mode; exported_program: a
+            `torch.export.ExportedProgram`; torchscript: a `torch.jit.ScriptModule`;
+            onnx: a `pathlib.Path` to the .onnx file, or `bytes`; tflite: `bytes`.
         signature: batch first; -1 where a dimension is free.
         parameters: weights of every kind, trained or not.
     """
@@ -27,6 +31,39 @@ class LoadedModel:
     @property
     def keras(self) -> Any:
         """`network` as a `keras.Model`."""
-        if self.framework != "keras":
-            raise TypeError(f"a {self.framework} model is no Keras model")
+        return self._of("keras")
+
+    @property
+    def torch(self) -> Any:
+        """`network` as a `torch.nn.Module`."""
+        return self._of("torch")
+
+    def _of(self, framework: str) -> Any:
+        if self.framework != framework:
+            raise TypeError(f"a {self.framework} model is no {framework} model")
         return self.network
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCount:
+    """How many layers of one kind a model has, and the parameters in them."""
+
+    kind: str
+    count: int
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anatomy:
+    """What a model consists of.
+
+    Attributes:
+        macs: multiply-accumulates of one inference of one sample, in convolutions, dense and recurrent
+            layers and matrix products; 0 where they can't be counted.
+        layers: by kind, the most frequent first.
+        non_zero_parameters: of `LoadedModel.parameters`.
+    """
+
+    macs: int
+    layers: tuple[LayerCount, ...]
+    non_zero_parameters: int

@@ -3,9 +3,9 @@
     recipe   = step { "+" step } [ "@" name ]
     step     = name [ "(" [ argument { "," argument } ] ")" ]
     argument = [ name "=" ] value
-    value    = number [ "%" ] | integer ":" integer | word
+    value    = number [ "%" ] | integer ":" integer | word { "|" word }
     name     = letter { letter | digit | "_" | "-" }
-    word     = ( letter | "_" ) { letter | digit | "_" | "-" | "." | "/" }
+    word     = ( letter | "_" | "/" | "*" ) { letter | digit | "_" | "-" | "." | "/" | "*" | ":" }
 
 White space may stand between any two of these. Names are read without regard to case; a word, which may be
 a layer's name, keeps its own. A number is at most 1e9 in magnitude, and an integral one is an int.
@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from edgemeter_converters.exceptions import RecipeError
-from edgemeter_converters.recipes.recipe import Percent, Ratio, StepCall, Value
+from edgemeter_converters.steps.call import Alternatives, Percent, Ratio, StepCall, Value
 
 MAX_CHARACTERS = 1000
 MAX_MAGNITUDE = 1e9
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_WORD = re.compile(r"[A-Za-z_/*][A-Za-z0-9_./:*-]*")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _INTEGER = re.compile(r"[0-9]+")
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -154,7 +154,13 @@ def _value(reader: _Reader) -> Value:
         word = reader.match(_WORD)
         if word is None:
             reader.fail("a number, a percentage, a ratio or a word")
-        return word
+        words = [word]
+        while reader.take("|"):
+            word = reader.match(_WORD)
+            if word is None:
+                reader.fail("a word after '|'")
+            words.append(word)
+        return words[0] if len(words) == 1 else Alternatives(tuple(words))
     value = float(written)
     if not abs(value) <= MAX_MAGNITUDE:
         reader.back_to(start)

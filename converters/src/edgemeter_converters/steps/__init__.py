@@ -1,14 +1,48 @@
-"""The steps that recipes are made of, one file each. A new step is a file here and a line in `STEPS`."""
+"""The steps that recipes are made of, one file each. A new step is a file here and a line in `STEPS`; one that
+changes the model has a file `compress/FRAMEWORK/NAME.py` for each framework too."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 
-from edgemeter_converters.steps import dynamic, float16, float32, int8, int16x8
+from edgemeter_converters.steps import (
+    cluster,
+    distill,
+    dynamic,
+    float16,
+    float32,
+    int8,
+    int16x8,
+    low_rank,
+    prune,
+    prune_channels,
+    qat,
+    w4a8,
+    weight_only_int4,
+    weight_only_int8,
+)
 from edgemeter_converters.steps.step import Precision, Step
 
 __all__ = ["STEPS", "Precision", "Step"]
 
 STEPS = MappingProxyType(
-    {step.name: step for step in (float32.STEP, float16.STEP, dynamic.STEP, int8.STEP, int16x8.STEP)}
+    {
+        step.name: step
+        for step in (
+            float32.STEP,
+            float16.STEP,
+            dynamic.STEP,
+            int8.STEP,
+            int16x8.STEP,
+            weight_only_int8.STEP,
+            weight_only_int4.STEP,
+            w4a8.STEP,
+            qat.STEP,
+            prune.STEP,
+            prune_channels.STEP,
+            low_rank.STEP,
+            cluster.STEP,
+            distill.STEP,
+        )
+    }
 )

@@ -7,6 +7,5 @@ from edgemeter_converters.steps.step import Precision, Step
 STEP = Step(
     name="float16",
     summary="Weights as 16-bit floating point: half the size, next to no loss",
-    natural_format="tflite",
     precision=Precision.FLOAT16,
 )

@@ -7,6 +7,5 @@ from edgemeter_converters.steps.step import Precision, Step
 STEP = Step(
     name="float32",
     summary="32-bit floating point: nothing is given up; the usual baseline",
-    natural_format="tflite",
     precision=Precision.FLOAT32,
 )

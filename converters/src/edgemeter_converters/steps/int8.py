@@ -1,13 +1,30 @@
-"""Full integer quantization (Jacob et al., CVPR 2018, arXiv:1712.05877), per channel."""
+"""Full integer quantization (Jacob et al., CVPR 2018, arXiv:1712.05877), per channel unless told otherwise."""
 
 from __future__ import annotations
 
+from edgemeter_converters.steps.encoding_arguments import (
+    AUTO_KEEP,
+    IO,
+    KEEP,
+    METHOD,
+    OPERATORS,
+    PER_TENSOR,
+    SAMPLES,
+)
 from edgemeter_converters.steps.step import Precision, Step
 
 STEP = Step(
     name="int8",
-    summary="8-bit integers throughout, inputs and outputs too: a quarter of the size, usually the fastest",
-    natural_format="tflite",
+    summary="8-bit integers throughout: a quarter of the size, usually the fastest",
     precision=Precision.INT8,
+    parameters=(
+        PER_TENSOR,
+        IO,
+        METHOD,
+        SAMPLES,
+        KEEP,
+        AUTO_KEEP,
+        OPERATORS,
+    ),
     needs_calibration=True,
 )

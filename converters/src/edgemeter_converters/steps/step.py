@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from edgemeter_converters.steps.parameter import Parameter
+
 
 class Precision(enum.Enum):
     """The numbers that a model is encoded with, as weights and as activations."""
@@ -18,6 +20,12 @@ class Precision(enum.Enum):
     """int8 weights, a scale for each channel; int8 activations, inputs and outputs."""
     INT16X8 = "int16x8"
     """int8 weights; int16 activations, inputs and outputs."""
+    WEIGHT_ONLY_INT8 = "weight-only-int8"
+    """int8 weights, which are made float again before each use; float32 arithmetic."""
+    WEIGHT_ONLY_INT4 = "weight-only-int4"
+    """int4 weights, which are made float again before each use; float32 arithmetic."""
+    W4A8 = "w4a8"
+    """int4 weights; activations are quantized to int8 while the model runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +35,26 @@ class Step:
     Attributes:
         name: as recipes write it: lower case, digits, hyphens.
         summary: one sentence for `edgemeter recipe ls`.
-        natural_format: the format of a recipe that ends in this step and names none.
         precision: what the format is asked to encode with; None for a step that only changes the model,
             which may be followed by others.
+        parameters: the arguments that it takes.
+        frameworks: those whose models it changes before they are encoded, each by
+            `edgemeter_converters.compress.FRAMEWORK.NAME`; empty for a step that only encodes.
         needs_calibration: whether it looks at calibration samples.
+        needs_training: whether it looks at training samples; one with a parameter `epochs` that is given as
+            0 does not.
+        example: its usual call, for help and for the catalogue: "prune(0.5)".
     """
 
     name: str
     summary: str
-    natural_format: str
     precision: Precision | None
+    parameters: tuple[Parameter, ...] = ()
+    frameworks: frozenset[str] = frozenset()
     needs_calibration: bool = False
+    needs_training: bool = False
+    example: str = ""
+
+    @property
+    def transforms(self) -> bool:
+        return bool(self.frameworks)

@@ -172,6 +172,10 @@ class Model(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     ADDED_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    MACS_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_FIELD_NUMBER: _builtins.int
+    TRAINABLE_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     name: _builtins.str
     framework: _builtins.str
@@ -180,8 +184,20 @@ class Model(_message.Message):
     size_bytes: _builtins.int
     parameters: _builtins.int
     added_at_unix_ms: _builtins.int
+    macs: _builtins.int
+    """Multiply-accumulates of one inference of one sample; 0 where they can't be counted."""
+    trainable: _builtins.bool
+    """Whether steps that fine-tune can train it."""
     @_builtins.property
     def signature(self) -> _variant_pb2.Signature: ...
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerCount]:
+        """By kind, the most frequent first."""
+
+    @_builtins.property
+    def preprocessing(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.Preprocessing]:
+        """One for each input, or none: the samples go in as they are."""
+
     def __init__(
         self,
         *,
@@ -193,14 +209,44 @@ class Model(_message.Message):
         parameters: _builtins.int = ...,
         signature: _variant_pb2.Signature | None = ...,
         added_at_unix_ms: _builtins.int = ...,
+        macs: _builtins.int = ...,
+        layers: _abc.Iterable[Global___LayerCount] | None = ...,
+        preprocessing: _abc.Iterable[_variant_pb2.Preprocessing] | None = ...,
+        trainable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at_unix_ms", b"added_at_unix_ms", "digest", b"digest", "framework", b"framework", "name", b"name", "parameters", b"parameters", "signature", b"signature", "size_bytes", b"size_bytes", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at_unix_ms", b"added_at_unix_ms", "digest", b"digest", "framework", b"framework", "layers", b"layers", "macs", b"macs", "name", b"name", "parameters", b"parameters", "preprocessing", b"preprocessing", "signature", b"signature", "size_bytes", b"size_bytes", "task", b"task", "trainable", b"trainable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class LayerCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """The framework's own name: "Conv2D", "torch.nn.Linear", "Gemm", …"""
+    count: _builtins.int
+    parameters: _builtins.int
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        count: _builtins.int = ...,
+        parameters: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "kind", b"kind", "parameters", b"parameters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LayerCount: _TypeAlias = LayerCount  # noqa: Y015
 
 @_typing.final
 class AddModelRequest(_message.Message):
@@ -209,21 +255,39 @@ class AddModelRequest(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
+    FUNCTION_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     name: _builtins.str
     """Unique among models; the file's stem where the user names none."""
     file_name: _builtins.str
     """Its suffix tells the format."""
+    function: _builtins.str
+    """"package.module:function" in place of a digest and a file: the coordinator calls it, where its operator
+    allows the package, and keeps what it returns. Refusals: UNSAFE_MODEL.
+    """
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.TensorSpec]:
+        """Of one sample of each input, without a batch dimension; for files that don't tell."""
+
+    @_builtins.property
+    def preprocessing(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.Preprocessing]:
+        """One for each input, or none."""
+
     def __init__(
         self,
         *,
         digest: _builtins.str = ...,
         name: _builtins.str = ...,
         file_name: _builtins.str = ...,
+        function: _builtins.str = ...,
+        inputs: _abc.Iterable[_variant_pb2.TensorSpec] | None = ...,
+        preprocessing: _abc.Iterable[_variant_pb2.Preprocessing] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "file_name", b"file_name", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "file_name", b"file_name", "function", b"function", "inputs", b"inputs", "name", b"name", "preprocessing", b"preprocessing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,6 +351,78 @@ class ListModelsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
+
+@_typing.final
+class GetModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name, digest or the start of a digest."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
+
+@_typing.final
+class GetModelResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    RECIPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def model(self) -> Global___Model: ...
+    @_builtins.property
+    def recipes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Applicability]: ...
+    def __init__(
+        self,
+        *,
+        model: Global___Model | None = ...,
+        recipes: _abc.Iterable[Global___Applicability] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "recipes", b"recipes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
+
+@_typing.final
+class Applicability(_message.Message):
+    """Whether a recipe can be carried out on a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPE_FIELD_NUMBER: _builtins.int
+    APPLIES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    recipe: _builtins.str
+    applies: _builtins.bool
+    reason: _builtins.str
+    """Why not, or what it needs beside the model."""
+    def __init__(
+        self,
+        *,
+        recipe: _builtins.str = ...,
+        applies: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applies", b"applies", "reason", b"reason", "recipe", b"recipe"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Applicability: _TypeAlias = Applicability  # noqa: Y015
 
 @_typing.final
 class Split(_message.Message):
@@ -360,23 +496,66 @@ class AddDatasetRequest(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
+    FUNCTION_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     name: _builtins.str
     file_name: _builtins.str
+    function: _builtins.str
+    """"package.module:function" in place of a digest and a file, as for a model."""
+    @_builtins.property
+    def reading(self) -> Global___DataReading: ...
     def __init__(
         self,
         *,
         digest: _builtins.str = ...,
         name: _builtins.str = ...,
         file_name: _builtins.str = ...,
+        function: _builtins.str = ...,
+        reading: Global___DataReading | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "file_name", b"file_name", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "file_name", b"file_name", "function", b"function", "name", b"name", "reading", b"reading"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddDatasetRequest: _TypeAlias = AddDatasetRequest  # noqa: Y015
+
+@_typing.final
+class DataReading(_message.Message):
+    """What a data file does not say itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_HEIGHT_FIELD_NUMBER: _builtins.int
+    IMAGE_WIDTH_FIELD_NUMBER: _builtins.int
+    INPUT_COLUMNS_FIELD_NUMBER: _builtins.int
+    LABEL_COLUMN_FIELD_NUMBER: _builtins.int
+    image_height: _builtins.int
+    """Pictures are resized so that they cover this, and cut at the centre; 0 where all have one size already."""
+    image_width: _builtins.int
+    label_column: _builtins.str
+    """Of a table; empty for "label"."""
+    @_builtins.property
+    def input_columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a table; empty for every column but the label's."""
+
+    def __init__(
+        self,
+        *,
+        image_height: _builtins.int = ...,
+        image_width: _builtins.int = ...,
+        input_columns: _abc.Iterable[_builtins.str] | None = ...,
+        label_column: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_height", b"image_height", "image_width", b"image_width", "input_columns", b"input_columns", "label_column", b"label_column"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DataReading: _TypeAlias = DataReading  # noqa: Y015
 
 @_typing.final
 class AddDatasetResponse(_message.Message):
@@ -502,6 +681,224 @@ class ListRecipesResponse(_message.Message):
 Global___ListRecipesResponse: _TypeAlias = ListRecipesResponse  # noqa: Y015
 
 @_typing.final
+class Variant(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    DATASET_NAME_FIELD_NUMBER: _builtins.int
+    DATASET_DIGEST_FIELD_NUMBER: _builtins.int
+    RECIPE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    MANIFEST_FIELD_NUMBER: _builtins.int
+    ENDED_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    model_name: _builtins.str
+    model_digest: _builtins.str
+    dataset_name: _builtins.str
+    dataset_digest: _builtins.str
+    recipe: _builtins.str
+    state: Global___VariantState.ValueType
+    error: _builtins.str
+    ended_at_unix_ms: _builtins.int
+    @_builtins.property
+    def manifest(self) -> _variant_pb2.Manifest:
+        """Where READY."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        model_name: _builtins.str = ...,
+        model_digest: _builtins.str = ...,
+        dataset_name: _builtins.str = ...,
+        dataset_digest: _builtins.str = ...,
+        recipe: _builtins.str = ...,
+        state: Global___VariantState.ValueType = ...,
+        error: _builtins.str = ...,
+        manifest: _variant_pb2.Manifest | None = ...,
+        ended_at_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_digest", b"dataset_digest", "dataset_name", b"dataset_name", "ended_at_unix_ms", b"ended_at_unix_ms", "error", b"error", "id", b"id", "manifest", b"manifest", "model_digest", b"model_digest", "model_name", b"model_name", "recipe", b"recipe", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Variant: _TypeAlias = Variant  # noqa: Y015
+
+@_typing.final
+class ListVariantsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name, digest or the start of a digest; empty for every model."""
+    limit: _builtins.int
+    """Newest first; 0 for the server's usual number."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVariantsRequest: _TypeAlias = ListVariantsRequest  # noqa: Y015
+
+@_typing.final
+class ListVariantsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def variants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Variant]: ...
+    def __init__(
+        self,
+        *,
+        variants: _abc.Iterable[Global___Variant] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["variants", b"variants"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVariantsResponse: _TypeAlias = ListVariantsResponse  # noqa: Y015
+
+@_typing.final
+class GetVariantRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_FIELD_NUMBER: _builtins.int
+    variant: _builtins.str
+    """Id or the start of an id."""
+    def __init__(
+        self,
+        *,
+        variant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetVariantRequest: _TypeAlias = GetVariantRequest  # noqa: Y015
+
+@_typing.final
+class GetVariantResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def variant(self) -> Global___Variant: ...
+    def __init__(
+        self,
+        *,
+        variant: Global___Variant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetVariantResponse: _TypeAlias = GetVariantResponse  # noqa: Y015
+
+@_typing.final
+class RebuildVariantRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_FIELD_NUMBER: _builtins.int
+    variant: _builtins.str
+    def __init__(
+        self,
+        *,
+        variant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildVariantRequest: _TypeAlias = RebuildVariantRequest  # noqa: Y015
+
+@_typing.final
+class RebuildVariantResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAME_FIELD_NUMBER: _builtins.int
+    EARLIER_FIELD_NUMBER: _builtins.int
+    REBUILT_FIELD_NUMBER: _builtins.int
+    same: _builtins.bool
+    @_builtins.property
+    def earlier(self) -> _variant_pb2.Manifest: ...
+    @_builtins.property
+    def rebuilt(self) -> _variant_pb2.Manifest: ...
+    def __init__(
+        self,
+        *,
+        same: _builtins.bool = ...,
+        earlier: _variant_pb2.Manifest | None = ...,
+        rebuilt: _variant_pb2.Manifest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["earlier", b"earlier", "rebuilt", b"rebuilt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["earlier", b"earlier", "rebuilt", b"rebuilt", "same", b"same"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildVariantResponse: _TypeAlias = RebuildVariantResponse  # noqa: Y015
+
+@_typing.final
+class InspectLayersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VARIANT_FIELD_NUMBER: _builtins.int
+    variant: _builtins.str
+    def __init__(
+        self,
+        *,
+        variant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectLayersRequest: _TypeAlias = InspectLayersRequest  # noqa: Y015
+
+@_typing.final
+class InspectLayersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.LayerError]: ...
+    def __init__(
+        self,
+        *,
+        layers: _abc.Iterable[_variant_pb2.LayerError] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layers", b"layers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectLayersResponse: _TypeAlias = InspectLayersResponse  # noqa: Y015
+
+@_typing.final
 class CreateStudyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -577,12 +974,23 @@ class StudyVariant(_message.Message):
     REUSED_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     MANIFEST_FIELD_NUMBER: _builtins.int
+    FRACTION_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    ESTIMATED_DURATION_MS_FIELD_NUMBER: _builtins.int
+    REUSED_STEPS_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     recipe: _builtins.str
     state: Global___VariantState.ValueType
     reused: _builtins.bool
     """Built by an earlier study."""
     error: _builtins.str
+    fraction: _builtins.float
+    """Of its conversion, where CONVERTING."""
+    phase: _builtins.str
+    estimated_duration_ms: _builtins.int
+    """How long building it will take, by what like ones took; absent where nothing is known."""
+    reused_steps: _builtins.str
+    """Steps at its beginning whose result is kept from earlier: "prune(0.5)"."""
     @_builtins.property
     def manifest(self) -> _variant_pb2.Manifest:
         """Where READY."""
@@ -596,12 +1004,18 @@ class StudyVariant(_message.Message):
         reused: _builtins.bool = ...,
         error: _builtins.str = ...,
         manifest: _variant_pb2.Manifest | None = ...,
+        fraction: _builtins.float = ...,
+        phase: _builtins.str = ...,
+        estimated_duration_ms: _builtins.int | None = ...,
+        reused_steps: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_duration_ms", b"_estimated_duration_ms", "estimated_duration_ms", b"estimated_duration_ms", "manifest", b"manifest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "manifest", b"manifest", "recipe", b"recipe", "reused", b"reused", "state", b"state", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_duration_ms", b"_estimated_duration_ms", "error", b"error", "estimated_duration_ms", b"estimated_duration_ms", "fraction", b"fraction", "manifest", b"manifest", "phase", b"phase", "recipe", b"recipe", "reused", b"reused", "reused_steps", b"reused_steps", "state", b"state", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__estimated_duration_ms: _TypeAlias = _typing.Literal["estimated_duration_ms"]  # noqa: Y015
+    _WhichOneofArgType__estimated_duration_ms: _TypeAlias = _typing.Literal["_estimated_duration_ms", b"_estimated_duration_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__estimated_duration_ms) -> _WhichOneofReturnType__estimated_duration_ms | None: ...
 
 Global___StudyVariant: _TypeAlias = StudyVariant  # noqa: Y015
 

@@ -49,6 +49,11 @@ class LabStub:
                 request_serializer=edgemeter_dot_v1_dot_lab__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=edgemeter_dot_v1_dot_lab__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.GetModel = channel.unary_unary(
+                '/edgemeter.v1.Lab/GetModel',
+                request_serializer=edgemeter_dot_v1_dot_lab__pb2.GetModelRequest.SerializeToString,
+                response_deserializer=edgemeter_dot_v1_dot_lab__pb2.GetModelResponse.FromString,
+                _registered_method=True)
         self.AddDataset = channel.unary_unary(
                 '/edgemeter.v1.Lab/AddDataset',
                 request_serializer=edgemeter_dot_v1_dot_lab__pb2.AddDatasetRequest.SerializeToString,
@@ -63,6 +68,26 @@ class LabStub:
                 '/edgemeter.v1.Lab/ListRecipes',
                 request_serializer=edgemeter_dot_v1_dot_lab__pb2.ListRecipesRequest.SerializeToString,
                 response_deserializer=edgemeter_dot_v1_dot_lab__pb2.ListRecipesResponse.FromString,
+                _registered_method=True)
+        self.ListVariants = channel.unary_unary(
+                '/edgemeter.v1.Lab/ListVariants',
+                request_serializer=edgemeter_dot_v1_dot_lab__pb2.ListVariantsRequest.SerializeToString,
+                response_deserializer=edgemeter_dot_v1_dot_lab__pb2.ListVariantsResponse.FromString,
+                _registered_method=True)
+        self.GetVariant = channel.unary_unary(
+                '/edgemeter.v1.Lab/GetVariant',
+                request_serializer=edgemeter_dot_v1_dot_lab__pb2.GetVariantRequest.SerializeToString,
+                response_deserializer=edgemeter_dot_v1_dot_lab__pb2.GetVariantResponse.FromString,
+                _registered_method=True)
+        self.RebuildVariant = channel.unary_unary(
+                '/edgemeter.v1.Lab/RebuildVariant',
+                request_serializer=edgemeter_dot_v1_dot_lab__pb2.RebuildVariantRequest.SerializeToString,
+                response_deserializer=edgemeter_dot_v1_dot_lab__pb2.RebuildVariantResponse.FromString,
+                _registered_method=True)
+        self.InspectLayers = channel.unary_unary(
+                '/edgemeter.v1.Lab/InspectLayers',
+                request_serializer=edgemeter_dot_v1_dot_lab__pb2.InspectLayersRequest.SerializeToString,
+                response_deserializer=edgemeter_dot_v1_dot_lab__pb2.InspectLayersResponse.FromString,
                 _registered_method=True)
         self.CreateStudy = channel.unary_unary(
                 '/edgemeter.v1.Lab/CreateStudy',
@@ -139,6 +164,13 @@ class LabServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetModel(self, request, context):
+        """Refusals: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AddDataset(self, request, context):
         """Refusals: BLOB_MISSING, NOT_A_DATASET.
         """
@@ -154,6 +186,33 @@ class LabServicer:
 
     def ListRecipes(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVariants(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVariant(self, request, context):
+        """Refusals: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RebuildVariant(self, request, context):
+        """Builds a ready variant once more and compares the two; keeps nothing. Refusals: NOT_FOUND, BAD_REQUEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InspectLayers(self, request, context):
+        """Runs variant and original layer by layer. Refusals: NOT_FOUND, BAD_REQUEST.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -238,6 +297,11 @@ def add_LabServicer_to_server(servicer, server):
                     request_deserializer=edgemeter_dot_v1_dot_lab__pb2.ListModelsRequest.FromString,
                     response_serializer=edgemeter_dot_v1_dot_lab__pb2.ListModelsResponse.SerializeToString,
             ),
+            'GetModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModel,
+                    request_deserializer=edgemeter_dot_v1_dot_lab__pb2.GetModelRequest.FromString,
+                    response_serializer=edgemeter_dot_v1_dot_lab__pb2.GetModelResponse.SerializeToString,
+            ),
             'AddDataset': grpc.unary_unary_rpc_method_handler(
                     servicer.AddDataset,
                     request_deserializer=edgemeter_dot_v1_dot_lab__pb2.AddDatasetRequest.FromString,
@@ -252,6 +316,26 @@ def add_LabServicer_to_server(servicer, server):
                     servicer.ListRecipes,
                     request_deserializer=edgemeter_dot_v1_dot_lab__pb2.ListRecipesRequest.FromString,
                     response_serializer=edgemeter_dot_v1_dot_lab__pb2.ListRecipesResponse.SerializeToString,
+            ),
+            'ListVariants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVariants,
+                    request_deserializer=edgemeter_dot_v1_dot_lab__pb2.ListVariantsRequest.FromString,
+                    response_serializer=edgemeter_dot_v1_dot_lab__pb2.ListVariantsResponse.SerializeToString,
+            ),
+            'GetVariant': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVariant,
+                    request_deserializer=edgemeter_dot_v1_dot_lab__pb2.GetVariantRequest.FromString,
+                    response_serializer=edgemeter_dot_v1_dot_lab__pb2.GetVariantResponse.SerializeToString,
+            ),
+            'RebuildVariant': grpc.unary_unary_rpc_method_handler(
+                    servicer.RebuildVariant,
+                    request_deserializer=edgemeter_dot_v1_dot_lab__pb2.RebuildVariantRequest.FromString,
+                    response_serializer=edgemeter_dot_v1_dot_lab__pb2.RebuildVariantResponse.SerializeToString,
+            ),
+            'InspectLayers': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectLayers,
+                    request_deserializer=edgemeter_dot_v1_dot_lab__pb2.InspectLayersRequest.FromString,
+                    response_serializer=edgemeter_dot_v1_dot_lab__pb2.InspectLayersResponse.SerializeToString,
             ),
             'CreateStudy': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateStudy,
@@ -396,6 +480,33 @@ class Lab:
             _registered_method=True)
 
     @staticmethod
+    def GetModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgemeter.v1.Lab/GetModel',
+            edgemeter_dot_v1_dot_lab__pb2.GetModelRequest.SerializeToString,
+            edgemeter_dot_v1_dot_lab__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AddDataset(request,
             target,
             options=(),
@@ -466,6 +577,114 @@ class Lab:
             '/edgemeter.v1.Lab/ListRecipes',
             edgemeter_dot_v1_dot_lab__pb2.ListRecipesRequest.SerializeToString,
             edgemeter_dot_v1_dot_lab__pb2.ListRecipesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVariants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgemeter.v1.Lab/ListVariants',
+            edgemeter_dot_v1_dot_lab__pb2.ListVariantsRequest.SerializeToString,
+            edgemeter_dot_v1_dot_lab__pb2.ListVariantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVariant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgemeter.v1.Lab/GetVariant',
+            edgemeter_dot_v1_dot_lab__pb2.GetVariantRequest.SerializeToString,
+            edgemeter_dot_v1_dot_lab__pb2.GetVariantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebuildVariant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgemeter.v1.Lab/RebuildVariant',
+            edgemeter_dot_v1_dot_lab__pb2.RebuildVariantRequest.SerializeToString,
+            edgemeter_dot_v1_dot_lab__pb2.RebuildVariantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectLayers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgemeter.v1.Lab/InspectLayers',
+            edgemeter_dot_v1_dot_lab__pb2.InspectLayersRequest.SerializeToString,
+            edgemeter_dot_v1_dot_lab__pb2.InspectLayersResponse.FromString,
             options,
             channel_credentials,
             insecure,

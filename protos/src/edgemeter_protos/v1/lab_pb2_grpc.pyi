@@ -39,10 +39,19 @@ class LabStub:
     BLOB_MISSING, NOT_A_MODEL, UNSAFE_MODEL.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_lab_pb2.ListModelsRequest, _lab_pb2.ListModelsResponse]
+    GetModel: _grpc.UnaryUnaryMultiCallable[_lab_pb2.GetModelRequest, _lab_pb2.GetModelResponse]
+    """Refusals: NOT_FOUND."""
     AddDataset: _grpc.UnaryUnaryMultiCallable[_lab_pb2.AddDatasetRequest, _lab_pb2.AddDatasetResponse]
     """Refusals: BLOB_MISSING, NOT_A_DATASET."""
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_lab_pb2.ListDatasetsRequest, _lab_pb2.ListDatasetsResponse]
     ListRecipes: _grpc.UnaryUnaryMultiCallable[_lab_pb2.ListRecipesRequest, _lab_pb2.ListRecipesResponse]
+    ListVariants: _grpc.UnaryUnaryMultiCallable[_lab_pb2.ListVariantsRequest, _lab_pb2.ListVariantsResponse]
+    GetVariant: _grpc.UnaryUnaryMultiCallable[_lab_pb2.GetVariantRequest, _lab_pb2.GetVariantResponse]
+    """Refusals: NOT_FOUND."""
+    RebuildVariant: _grpc.UnaryUnaryMultiCallable[_lab_pb2.RebuildVariantRequest, _lab_pb2.RebuildVariantResponse]
+    """Builds a ready variant once more and compares the two; keeps nothing. Refusals: NOT_FOUND, BAD_REQUEST."""
+    InspectLayers: _grpc.UnaryUnaryMultiCallable[_lab_pb2.InspectLayersRequest, _lab_pb2.InspectLayersResponse]
+    """Runs variant and original layer by layer. Refusals: NOT_FOUND, BAD_REQUEST."""
     CreateStudy: _grpc.UnaryUnaryMultiCallable[_lab_pb2.CreateStudyRequest, _lab_pb2.CreateStudyResponse]
     """Refusals: NOT_FOUND, UNKNOWN_RECIPE, SHAPE_MISMATCH, NO_DEVICE_MATCHES, BAD_REQUEST."""
     ListStudies: _grpc.UnaryUnaryMultiCallable[_lab_pb2.ListStudiesRequest, _lab_pb2.ListStudiesResponse]
@@ -65,10 +74,19 @@ class LabAsyncStub(LabStub):
     BLOB_MISSING, NOT_A_MODEL, UNSAFE_MODEL.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_lab_pb2.ListModelsRequest, _lab_pb2.ListModelsResponse]  # type: ignore[assignment]
+    GetModel: _aio.UnaryUnaryMultiCallable[_lab_pb2.GetModelRequest, _lab_pb2.GetModelResponse]  # type: ignore[assignment]
+    """Refusals: NOT_FOUND."""
     AddDataset: _aio.UnaryUnaryMultiCallable[_lab_pb2.AddDatasetRequest, _lab_pb2.AddDatasetResponse]  # type: ignore[assignment]
     """Refusals: BLOB_MISSING, NOT_A_DATASET."""
     ListDatasets: _aio.UnaryUnaryMultiCallable[_lab_pb2.ListDatasetsRequest, _lab_pb2.ListDatasetsResponse]  # type: ignore[assignment]
     ListRecipes: _aio.UnaryUnaryMultiCallable[_lab_pb2.ListRecipesRequest, _lab_pb2.ListRecipesResponse]  # type: ignore[assignment]
+    ListVariants: _aio.UnaryUnaryMultiCallable[_lab_pb2.ListVariantsRequest, _lab_pb2.ListVariantsResponse]  # type: ignore[assignment]
+    GetVariant: _aio.UnaryUnaryMultiCallable[_lab_pb2.GetVariantRequest, _lab_pb2.GetVariantResponse]  # type: ignore[assignment]
+    """Refusals: NOT_FOUND."""
+    RebuildVariant: _aio.UnaryUnaryMultiCallable[_lab_pb2.RebuildVariantRequest, _lab_pb2.RebuildVariantResponse]  # type: ignore[assignment]
+    """Builds a ready variant once more and compares the two; keeps nothing. Refusals: NOT_FOUND, BAD_REQUEST."""
+    InspectLayers: _aio.UnaryUnaryMultiCallable[_lab_pb2.InspectLayersRequest, _lab_pb2.InspectLayersResponse]  # type: ignore[assignment]
+    """Runs variant and original layer by layer. Refusals: NOT_FOUND, BAD_REQUEST."""
     CreateStudy: _aio.UnaryUnaryMultiCallable[_lab_pb2.CreateStudyRequest, _lab_pb2.CreateStudyResponse]  # type: ignore[assignment]
     """Refusals: NOT_FOUND, UNKNOWN_RECIPE, SHAPE_MISMATCH, NO_DEVICE_MATCHES, BAD_REQUEST."""
     ListStudies: _aio.UnaryUnaryMultiCallable[_lab_pb2.ListStudiesRequest, _lab_pb2.ListStudiesResponse]  # type: ignore[assignment]
@@ -108,6 +126,14 @@ class LabServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_lab_pb2.ListModelsResponse, _abc.Awaitable[_lab_pb2.ListModelsResponse]]: ...
 
     @_abc_1.abstractmethod
+    def GetModel(
+        self,
+        request: _lab_pb2.GetModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lab_pb2.GetModelResponse, _abc.Awaitable[_lab_pb2.GetModelResponse]]:
+        """Refusals: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
     def AddDataset(
         self,
         request: _lab_pb2.AddDatasetRequest,
@@ -128,6 +154,37 @@ class LabServicer(metaclass=_abc_1.ABCMeta):
         request: _lab_pb2.ListRecipesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lab_pb2.ListRecipesResponse, _abc.Awaitable[_lab_pb2.ListRecipesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListVariants(
+        self,
+        request: _lab_pb2.ListVariantsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lab_pb2.ListVariantsResponse, _abc.Awaitable[_lab_pb2.ListVariantsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetVariant(
+        self,
+        request: _lab_pb2.GetVariantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lab_pb2.GetVariantResponse, _abc.Awaitable[_lab_pb2.GetVariantResponse]]:
+        """Refusals: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def RebuildVariant(
+        self,
+        request: _lab_pb2.RebuildVariantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lab_pb2.RebuildVariantResponse, _abc.Awaitable[_lab_pb2.RebuildVariantResponse]]:
+        """Builds a ready variant once more and compares the two; keeps nothing. Refusals: NOT_FOUND, BAD_REQUEST."""
+
+    @_abc_1.abstractmethod
+    def InspectLayers(
+        self,
+        request: _lab_pb2.InspectLayersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lab_pb2.InspectLayersResponse, _abc.Awaitable[_lab_pb2.InspectLayersResponse]]:
+        """Runs variant and original layer by layer. Refusals: NOT_FOUND, BAD_REQUEST."""
 
     @_abc_1.abstractmethod
     def CreateStudy(

@@ -178,6 +178,165 @@ class Quality(_message.Message):
 Global___Quality: _TypeAlias = Quality  # noqa: Y015
 
 @_typing.final
+class Preprocessing(_message.Message):
+    """How an input is made from a sample of the data: (sample * scale - mean) / std along the sample's last
+    axis, then, where channels_first says so, that axis put first. Numbers left out change nothing.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCALE_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    STD_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIRST_FIELD_NUMBER: _builtins.int
+    scale: _builtins.float
+    channels_first: _builtins.bool
+    @_builtins.property
+    def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """One number, or one a channel."""
+
+    @_builtins.property
+    def std(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        scale: _builtins.float | None = ...,
+        mean: _abc.Iterable[_builtins.float] | None = ...,
+        std: _abc.Iterable[_builtins.float] | None = ...,
+        channels_first: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_scale", b"_scale", "scale", b"scale"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scale", b"_scale", "channels_first", b"channels_first", "mean", b"mean", "scale", b"scale", "std", b"std"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__scale: _TypeAlias = _typing.Literal["scale"]  # noqa: Y015
+    _WhichOneofArgType__scale: _TypeAlias = _typing.Literal["_scale", b"_scale"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scale) -> _WhichOneofReturnType__scale | None: ...
+
+Global___Preprocessing: _TypeAlias = Preprocessing  # noqa: Y015
+
+@_typing.final
+class OutputError(_message.Message):
+    """How far a variant's outputs are from the original's, over the evaluation samples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_ABSOLUTE_FIELD_NUMBER: _builtins.int
+    SQNR_DB_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    max_absolute: _builtins.float
+    sqnr_db: _builtins.float
+    """Signal to quantization noise ratio: 10 log10(sum original^2 / sum difference^2). Absent where the
+    outputs are equal.
+    """
+    samples: _builtins.int
+    def __init__(
+        self,
+        *,
+        max_absolute: _builtins.float = ...,
+        sqnr_db: _builtins.float | None = ...,
+        samples: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sqnr_db", b"_sqnr_db", "sqnr_db", b"sqnr_db"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sqnr_db", b"_sqnr_db", "max_absolute", b"max_absolute", "samples", b"samples", "sqnr_db", b"sqnr_db"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__sqnr_db: _TypeAlias = _typing.Literal["sqnr_db"]  # noqa: Y015
+    _WhichOneofArgType__sqnr_db: _TypeAlias = _typing.Literal["_sqnr_db", b"_sqnr_db"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sqnr_db) -> _WhichOneofReturnType__sqnr_db | None: ...
+
+Global___OutputError: _TypeAlias = OutputError  # noqa: Y015
+
+@_typing.final
+class LayerError(_message.Message):
+    """The same of one layer's outputs, on request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    kind: _builtins.str
+    @_builtins.property
+    def error(self) -> Global___OutputError: ...
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        error: Global___OutputError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "kind", b"kind", "layer", b"layer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LayerError: _TypeAlias = LayerError  # noqa: Y015
+
+@_typing.final
+class Stage(_message.Message):
+    """What one step of a recipe did to the model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    REUSED_FIELD_NUMBER: _builtins.int
+    DURATION_NS_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    NON_ZERO_PARAMETERS_FIELD_NUMBER: _builtins.int
+    MACS_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    FIRST_LOSS_FIELD_NUMBER: _builtins.int
+    LAST_LOSS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """Canonical text of the step: "prune(0.5)"."""
+    reused: _builtins.bool
+    """Taken from an earlier build with the same steps."""
+    duration_ns: _builtins.int
+    parameters: _builtins.int
+    non_zero_parameters: _builtins.int
+    macs: _builtins.int
+    epochs: _builtins.int
+    """Of fine-tuning; 0 epochs where there was none."""
+    first_loss: _builtins.float
+    last_loss: _builtins.float
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the user should know, a sentence each."""
+
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        reused: _builtins.bool = ...,
+        duration_ns: _builtins.int = ...,
+        parameters: _builtins.int = ...,
+        non_zero_parameters: _builtins.int = ...,
+        macs: _builtins.int = ...,
+        epochs: _builtins.int = ...,
+        first_loss: _builtins.float | None = ...,
+        last_loss: _builtins.float | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_first_loss", b"_first_loss", "_last_loss", b"_last_loss", "first_loss", b"first_loss", "last_loss", b"last_loss"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_loss", b"_first_loss", "_last_loss", b"_last_loss", "duration_ns", b"duration_ns", "epochs", b"epochs", "first_loss", b"first_loss", "last_loss", b"last_loss", "macs", b"macs", "non_zero_parameters", b"non_zero_parameters", "notes", b"notes", "parameters", b"parameters", "reused", b"reused", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__first_loss: _TypeAlias = _typing.Literal["first_loss"]  # noqa: Y015
+    _WhichOneofArgType__first_loss: _TypeAlias = _typing.Literal["_first_loss", b"_first_loss"]  # noqa: Y015
+    _WhichOneofReturnType__last_loss: _TypeAlias = _typing.Literal["last_loss"]  # noqa: Y015
+    _WhichOneofArgType__last_loss: _TypeAlias = _typing.Literal["_last_loss", b"_last_loss"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__first_loss) -> _WhichOneofReturnType__first_loss | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_loss) -> _WhichOneofReturnType__last_loss | None: ...
+
+Global___Stage: _TypeAlias = Stage  # noqa: Y015
+
+@_typing.final
 class RuntimeRequirement(_message.Message):
     """A runtime that may run an artifact; versions compare as PEP 440 and may be empty."""
 
@@ -252,6 +411,14 @@ class Manifest(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     CONVERSION_DURATION_NS_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    MACS_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    OUTPUT_ERROR_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    CONVERSION_PEAK_RSS_BYTES_FIELD_NUMBER: _builtins.int
+    DETERMINISTIC_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_FIELD_NUMBER: _builtins.int
+    KEPT_LAYERS_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     model_digest: _builtins.str
     recipe: _builtins.str
@@ -268,6 +435,12 @@ class Manifest(_message.Message):
     """Digest of the calibration samples; empty where the recipe takes none."""
     seed: _builtins.int
     conversion_duration_ns: _builtins.int
+    macs: _builtins.int
+    """Multiply-accumulates of one inference of one sample; 0 where they can't be counted."""
+    conversion_peak_rss_bytes: _builtins.int
+    """Peak resident memory of the conversion worker."""
+    deterministic: _builtins.bool
+    """Whether building it again gives the same digest, as far as its tools promise."""
     @_builtins.property
     def signature(self) -> Global___Signature: ...
     @_builtins.property
@@ -285,6 +458,26 @@ class Manifest(_message.Message):
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the user should know of this conversion, a sentence each."""
+
+    @_builtins.property
+    def agreement(self) -> Global___Quality:
+        """Share of the evaluation samples for which original and variant choose the same class; absent where
+        the task is no choice.
+        """
+
+    @_builtins.property
+    def output_error(self) -> Global___OutputError:
+        """Against the original. Absent where there was nothing to compare."""
+
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stage]: ...
+    @_builtins.property
+    def preprocessing(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preprocessing]:
+        """One for each input, or none: the samples go in as they are."""
+
+    @_builtins.property
+    def kept_layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Layers that were left in float."""
 
     def __init__(
         self,
@@ -308,10 +501,18 @@ class Manifest(_message.Message):
         seed: _builtins.int = ...,
         conversion_duration_ns: _builtins.int = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
+        macs: _builtins.int = ...,
+        agreement: Global___Quality | None = ...,
+        output_error: Global___OutputError | None = ...,
+        stages: _abc.Iterable[Global___Stage] | None = ...,
+        conversion_peak_rss_bytes: _builtins.int = ...,
+        deterministic: _builtins.bool = ...,
+        preprocessing: _abc.Iterable[Global___Preprocessing] | None = ...,
+        kept_layers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["golden", b"golden", "quality", b"quality", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "golden", b"golden", "output_error", b"output_error", "quality", b"quality", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "calibration_digest", b"calibration_digest", "compressed_size_bytes", b"compressed_size_bytes", "conversion_duration_ns", b"conversion_duration_ns", "format", b"format", "golden", b"golden", "model_digest", b"model_digest", "non_zero_parameters", b"non_zero_parameters", "notes", b"notes", "parameters", b"parameters", "quality", b"quality", "recipe", b"recipe", "runtimes", b"runtimes", "seed", b"seed", "signature", b"signature", "size_bytes", b"size_bytes", "task", b"task", "tool_versions", b"tool_versions", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "artifact_digest", b"artifact_digest", "calibration_digest", b"calibration_digest", "compressed_size_bytes", b"compressed_size_bytes", "conversion_duration_ns", b"conversion_duration_ns", "conversion_peak_rss_bytes", b"conversion_peak_rss_bytes", "deterministic", b"deterministic", "format", b"format", "golden", b"golden", "kept_layers", b"kept_layers", "macs", b"macs", "model_digest", b"model_digest", "non_zero_parameters", b"non_zero_parameters", "notes", b"notes", "output_error", b"output_error", "parameters", b"parameters", "preprocessing", b"preprocessing", "quality", b"quality", "recipe", b"recipe", "runtimes", b"runtimes", "seed", b"seed", "signature", b"signature", "size_bytes", b"size_bytes", "stages", b"stages", "task", b"task", "tool_versions", b"tool_versions", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,2 +1,2 @@
-"""Fine-tuning: what every framework's trainer shares (`schedule`, `checkpoint`: numpy only), and the trainers,
-one file a framework."""
+"""Fine-tuning: what every framework's trainer shares (`schedule`, `checkpoint`: numpy only), and the
+trainers, one file a framework."""

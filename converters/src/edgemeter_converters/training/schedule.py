@@ -20,12 +20,13 @@ PRUNING_SHARE = 0.6
 """Of all steps: those in which sparsity rises; the rest lets the weights that stay recover."""
 
 MASK_UPDATES = 50
-"""How many times at most masks are chosen anew while sparsity rises (Zhu and Gupta: every 100 to 1,000 steps of
-runs that are far longer than ours)."""
+"""How many times at most masks are chosen anew while sparsity rises (Zhu and Gupta: every 100 to 1,000 steps
+of runs that are far longer than ours)."""
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
-    """Batches in an epoch: whole ones only, for batch normalization's sake; one of all where there are fewer."""
+    """Batches in an epoch: whole ones only, for batch normalization's sake; a single one where all
+    samples are fewer."""
     return max(1, samples // batch_size)
 
 
@@ -39,8 +40,8 @@ def epoch_batches(samples: int, batch_size: int, seed: int, epoch: int) -> list[
 
 
 def learning_rate(step: int, total_steps: int, highest: float) -> float:
-    """Of a step, counted from 0: a linear warm-up, then half a cosine (Loshchilov and Hutter, arXiv:1608.03983,
-    without restarts)."""
+    """Of a step, counted from 0: a linear warm-up, then half a cosine (Loshchilov and Hutter,
+    arXiv:1608.03983, without restarts)."""
     warm_up = math.ceil(WARM_UP_SHARE * total_steps)
     if step < warm_up:
         return highest * (step + 1) / warm_up
@@ -50,7 +51,7 @@ def learning_rate(step: int, total_steps: int, highest: float) -> float:
 
 
 def sparsity(step: int, total_steps: int, final: float) -> float:
-    """Share of the weights that are zero after a step, counted from 0: final · (1 − (1 − t/T)³).
+    """Share of the weights that are zero after a step, counted from 0: final · (1 - (1 - t/T)³).
 
     Zhu and Gupta, arXiv:1710.01878, equation 1, from no sparsity at all; T is `PRUNING_SHARE` of the steps.
     """
@@ -60,8 +61,8 @@ def sparsity(step: int, total_steps: int, final: float) -> float:
 
 
 def is_mask_step(step: int, total_steps: int) -> bool:
-    """Whether masks are chosen anew after that step, counted from 0; they are for the last time when `sparsity`
-    reaches its end."""
+    """Whether masks are chosen anew after that step, counted from 0; they are for the last time when
+    `sparsity` reaches its end."""
     rising = max(1, math.floor(PRUNING_SHARE * total_steps))
     return step + 1 == rising or (step + 1 < rising and (step + 1) % max(1, rising // MASK_UPDATES) == 0)
 
@@ -89,8 +90,8 @@ def words(epoch: int, epochs: int, loss: float) -> str:
 
 
 def smallest_mask(weights: NDArray[Any], share: float) -> NDArray[np.bool_]:
-    """True where a weight stays: all but the `round(share · size)` of the smallest magnitude, exactly as many;
-    the first ones of those that tie go first."""
+    """True where a weight stays: all but the `round(share · size)` of the smallest magnitude, exactly as
+    many; the first ones of those that tie go first."""
     flat = np.abs(weights).reshape(-1)
     drop = np.argsort(flat, kind="stable")[: round(share * flat.size)]
     mask = np.ones(flat.size, dtype=np.bool_)

@@ -1,1 +1,1 @@
-"""Steps on Keras models. Keras and TensorFlow are imported where they are used: for conversion workers only."""
+"""Steps on Keras models. For conversion workers only: each imports Keras where it runs."""

@@ -21,10 +21,12 @@ class Options:
     Attributes:
         per_tensor: one scale for a whole weight tensor rather than one for each of its channels.
         io: "int8" or "float": what an integer network takes and gives; empty for the format's usual.
-        calibration_method: "min-max", "moving-average", "percentile" or "entropy"; empty for the tool's usual.
+        calibration_method: "min-max", "moving-average", "percentile" or "entropy"; empty for the tool's
+            usual.
         keep: layers to leave in float, each a name or a shell pattern (`fnmatch`) over the names that
             `Format.layers` gives.
         operators: of ONNX's static int8: "qdq" (Quantize/Dequantize pairs) or "qoperator" (QLinearConv, …).
+        keeps_by_itself: whether `keep` will be found by trying: to be refused where `keep` would be.
     """
 
     per_tensor: bool = False
@@ -32,6 +34,7 @@ class Options:
     calibration_method: str = ""
     keep: tuple[str, ...] = ()
     operators: str = "qdq"
+    keeps_by_itself: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

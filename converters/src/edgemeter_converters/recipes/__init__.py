@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 from edgemeter_converters.exceptions import RecipeError
-from edgemeter_converters.recipes.planning import catalogue, needs_calibration, parse, precision, runtimes
-from edgemeter_converters.recipes.recipe import Percent, Ratio, Recipe, StepCall, Value
+from edgemeter_converters.recipes.catalogue import applicability, catalogue
+from edgemeter_converters.recipes.planning import (
+    USUAL_CALIBRATION_SAMPLES,
+    arguments_of,
+    auto_keep,
+    calibration_samples,
+    needs_calibration,
+    needs_training,
+    options,
+    parse,
+    precision,
+    refusal,
+    runtimes,
+    trains,
+    transforms,
+)
+from edgemeter_converters.recipes.recipe import Recipe
+from edgemeter_converters.steps.call import Alternatives, Percent, Ratio, StepCall, Value
 
 __all__ = [
+    "USUAL_CALIBRATION_SAMPLES",
+    "Alternatives",
     "Percent",
     "Ratio",
     "Recipe",
     "RecipeError",
     "StepCall",
     "Value",
+    "applicability",
+    "arguments_of",
+    "auto_keep",
+    "calibration_samples",
     "catalogue",
     "needs_calibration",
+    "needs_training",
+    "options",
     "parse",
     "precision",
+    "refusal",
     "runtimes",
+    "trains",
+    "transforms",
 ]

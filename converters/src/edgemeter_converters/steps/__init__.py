@@ -1,5 +1,5 @@
-"""The steps that recipes are made of, one file each. A new step is a file here and a line in `STEPS`; one that
-changes the model has a file `compress/FRAMEWORK/NAME.py` for each framework too."""
+"""The steps that recipes are made of, one file each. A new step is a file here and a line in `STEPS`; one
+that changes the model has a file `compress/FRAMEWORK/NAME.py` for each framework too."""
 
 from __future__ import annotations
 

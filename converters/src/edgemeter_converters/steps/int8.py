@@ -1,4 +1,4 @@
-"""Full integer quantization (Jacob et al., CVPR 2018, arXiv:1712.05877), per channel unless told otherwise."""
+"""Full integer quantization (Jacob et al., CVPR 2018, arXiv:1712.05877), usually per channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Low-rank factors in place of dense layers (SVD) and convolutions (Tucker-2, Kim et al., arXiv:1511.06530)."""
+"""Low-rank factors: of dense layers by SVD, of convolutions by Tucker-2 (Kim et al., arXiv:1511.06530)."""
 
 from __future__ import annotations
 

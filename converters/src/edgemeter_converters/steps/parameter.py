@@ -88,6 +88,35 @@ def bind(step_name: str, parameters: Sequence[Parameter], call: StepCall) -> Arg
     return MappingProxyType({each.name: given.get(each.name, each.default) for each in parameters})
 
 
+def canonical(step_name: str, parameters: Sequence[Parameter], arguments: Arguments) -> StepCall:
+    """The one way of writing a call with these arguments: those that may go without a keyword do, the others
+    are left out where they have their default. `bind` of it gives the same arguments."""
+    written: list[Value] = []
+    keywords: list[tuple[str, Value]] = []
+    for parameter in parameters:
+        argument = arguments[parameter.name]
+        if argument is None or (not parameter.positional and argument == parameter.default):
+            continue
+        if parameter.kind is Kind.FLAG:
+            written.append(parameter.name)
+        elif parameter.positional:
+            written.append(_write(argument))
+        else:
+            keywords.append((parameter.name, _write(argument)))
+    return StepCall(name=step_name, arguments=tuple(written), keywords=tuple(sorted(keywords)))
+
+
+def _write(argument: Argument) -> Value:
+    match argument:
+        case tuple():
+            return argument[0] if len(argument) == 1 else Alternatives(argument)
+        case float() if argument.is_integer():
+            return int(argument)
+        case bool() | None:
+            raise TypeError(f"{argument!r} is no value")
+    return argument
+
+
 def _read(step_name: str, parameter: Parameter, value: Value) -> Argument:
     match parameter.kind, value:
         case ((Kind.SHARE | Kind.SHARE_OR_RATIO), Percent()):

@@ -623,12 +623,24 @@ class Recipe(_message.Message):
     SUMMARY_FIELD_NUMBER: _builtins.int
     NEEDS_CALIBRATION_FIELD_NUMBER: _builtins.int
     RUNTIMES_FIELD_NUMBER: _builtins.int
+    NEEDS_TRAINING_FIELD_NUMBER: _builtins.int
+    FORMATS_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Canonical text."""
     summary: _builtins.str
     needs_calibration: _builtins.bool
+    needs_training: _builtins.bool
     @_builtins.property
-    def runtimes(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.RuntimeRequirement]: ...
+    def runtimes(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.RuntimeRequirement]:
+        """In its natural format."""
+
+    @_builtins.property
+    def formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those that it can be written in."""
+
+    @_builtins.property
+    def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecipeParameter]: ...
     def __init__(
         self,
         *,
@@ -636,14 +648,45 @@ class Recipe(_message.Message):
         summary: _builtins.str = ...,
         needs_calibration: _builtins.bool = ...,
         runtimes: _abc.Iterable[_variant_pb2.RuntimeRequirement] | None = ...,
+        needs_training: _builtins.bool = ...,
+        formats: _abc.Iterable[_builtins.str] | None = ...,
+        parameters: _abc.Iterable[Global___RecipeParameter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["needs_calibration", b"needs_calibration", "runtimes", b"runtimes", "summary", b"summary", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["formats", b"formats", "needs_calibration", b"needs_calibration", "needs_training", b"needs_training", "parameters", b"parameters", "runtimes", b"runtimes", "summary", b"summary", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Recipe: _TypeAlias = Recipe  # noqa: Y015
+
+@_typing.final
+class RecipeParameter(_message.Message):
+    """An argument of a recipe's step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    HELP_FIELD_NUMBER: _builtins.int
+    USUAL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    help: _builtins.str
+    usual: _builtins.str
+    """Empty for none."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        help: _builtins.str = ...,
+        usual: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["help", b"help", "name", b"name", "usual", b"usual"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecipeParameter: _TypeAlias = RecipeParameter  # noqa: Y015
 
 @_typing.final
 class ListRecipesRequest(_message.Message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NoReturn
 
 from edgemeter_converters.exceptions import RecipeError
@@ -62,9 +63,7 @@ def refusal(recipe: Recipe, framework: str) -> str:
         step = STEPS[call.name]
         if step.transforms and framework not in step.frameworks:
             able = " or ".join(FRAMEWORKS[each].title for each in sorted(step.frameworks))
-            return (
-                f"{step.name!r} changes a network and trains it, which takes a {able}, and this is a {title}"
-            )
+            return f"{step.name!r} changes the network, which takes a {able}, and this is a {title}"
     if framework not in format_.frameworks:
         return f"a {title} can't be written as {recipe.format!r}; its natural format is " + repr(
             FRAMEWORKS[framework].natural_format
@@ -155,7 +154,7 @@ def _check_order(steps: Sequence[Step]) -> None:
     if encoders and steps[-1].precision is None:
         raise RecipeError(f"{encoders[0]!r} says how the model is encoded: it has to be the last step")
     changes = [step.name for step in steps if step.name in _ORDER]
-    for first, second in zip(changes, changes[1:], strict=False):
+    for first, second in pairwise(changes):
         if first == second:
             raise RecipeError(f"{first!r} stands twice: keep one of them")
         if _ORDER.index(first) > _ORDER.index(second):

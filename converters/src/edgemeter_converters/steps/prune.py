@@ -12,7 +12,7 @@ from edgemeter_converters.steps.training_arguments import fine_tuning
 
 STEP = Step(
     name="prune",
-    summary="The smallest weights become zero, fine-tuned: smaller once compressed, no faster on usual kernels",
+    summary="The smallest weights become zero, fine-tuned: smaller to send, no faster on usual kernels",
     precision=None,
     parameters=(
         Parameter(

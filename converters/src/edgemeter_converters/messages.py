@@ -1,8 +1,55 @@
-"""What goes into a conversion worker and comes out of it: plain values and paths, which pickle."""
+"""What goes into a conversion worker and comes out of it: plain values, which pickle."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from edgemeter_converters.exchange import Exchange, Given
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """An original model.
+
+    Attributes:
+        digest: of its file's content; a worker keeps the models that it loaded under it.
+        file_name: what its user calls it: its suffix tells the kind of file.
+        inputs: serialized `TensorSpec`s of one sample of each input, for files that don't tell.
+        preprocessing: a serialized `Preprocessing` for each input, or none.
+        allowed: packages whose code may run, for a model that a function makes.
+    """
+
+    digest: str
+    file_name: str
+    inputs: tuple[bytes, ...] = ()
+    preprocessing: tuple[bytes, ...] = ()
+    allowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What every request to a worker has.
+
+    Attributes:
+        exchange: through which the worker gets blobs, and gives back what it made.
+        topic: of the events that tell its progress; empty for none.
+    """
+
+    exchange: Exchange
+    topic: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRequest(Task):
+    """A model to be looked at: a file, or a function that makes one.
+
+    Attributes:
+        source: its digest and file name are empty where there is a function.
+        function: "package.module:function", or empty.
+    """
+
+    source: ModelSource
+    function: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,13 +60,38 @@ class ModelReport:
         framework: "keras", …
         task: empty where no task fits it: it can be converted and measured, but not scored.
         parameters: weights of every kind.
+        macs: multiply-accumulates of one inference of one sample; 0 where they can't be counted.
+        layers: serialized `LayerCount`s.
         signature: a serialized `Signature`.
+        made: the file that keeps what a function returned, and its name; None for a file.
     """
 
     framework: str
     task: str
     parameters: int
+    macs: int
+    layers: tuple[bytes, ...]
     signature: bytes
+    made: Given | None = None
+    made_file_name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRequest(Task):
+    """Data to be read: a file, or a function that yields splits.
+
+    Attributes:
+        digest, file_name: of the file; empty where there is a function.
+        function: "package.module:function", or empty.
+        reading: a serialized `DataReading`.
+        allowed: packages whose code may run.
+    """
+
+    digest: str = ""
+    file_name: str = ""
+    function: str = ""
+    reading: bytes = b""
+    allowed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,49 +102,113 @@ class DatasetReport:
         splits: name and samples of each: "training", "calibration", "evaluation".
         inputs: serialized `TensorSpec`s of one sample, without a batch dimension.
         classes: 0 where it has no labels.
+        training_digest: of the training inputs and labels.
         calibration_digest: of the calibration inputs.
         evaluation_digest: of the evaluation inputs and labels.
-        inputs_path: .npz of the evaluation inputs: `input_0`, …, batch first, as in the data.
-        labels_path: .npz of their `labels`, int64; empty where there are none.
+        canonical: the .npz that builds read.
+        evaluation_inputs: .npz of the evaluation inputs: `input_0`, …, batch first, as in the data.
+        evaluation_labels: .npz of their `labels`, int64; None where there are none.
     """
 
     splits: tuple[tuple[str, int], ...]
     inputs: tuple[bytes, ...]
     classes: int
+    training_digest: str
     calibration_digest: str
     evaluation_digest: str
-    inputs_path: str
-    labels_path: str
+    canonical: Given
+    evaluation_inputs: Given
+    evaluation_labels: Given | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildRequest:
+class Start:
+    """A model that earlier steps left: see `StageReport`."""
+
+    digest: str
+    file_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRequest(Task):
+    """One step, to be carried out on a model that is not encoded yet.
+
+    Attributes:
+        stage_id: of all that its result follows from; names its checkpoints.
+        model: the original.
+        dataset_digest: of the canonical .npz; empty for none.
+        start: what the steps before it left; None where it is the first.
+        step: its canonical text.
+        seed: of whatever is random.
+    """
+
+    stage_id: str
+    model: ModelSource
+    dataset_digest: str
+    start: Start | None
+    step: str
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageReport:
+    """What a step left: the changed model's file and its name, and a serialized `Stage`."""
+
+    made: Given
+    file_name: str
+    stage: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest(Task):
     """A variant to be built.
 
     Attributes:
-        model_digest: of the content at `model_path`; a worker keeps the models that it loaded under it.
-        model_file_name, dataset_file_name: what their users call them: suffixes tell the kinds of file.
-        dataset_path: empty for none: then nothing is scored, and golden inputs are seeded random numbers.
-        recipe: its text.
+        model: the original.
+        dataset_digest: of the canonical .npz; empty for none: then nothing is scored, and golden inputs are
+            seeded random numbers.
+        recipe: its canonical text.
+        start: what the recipe's steps that change the model left; None where it has none.
+        stages: a serialized `Stage` for each of them.
         seed: of whatever is random.
-        out_dir: an existing folder; artifact, golden pair and log are written into it, named by the variant.
     """
 
     variant_id: str
-    model_path: str
-    model_digest: str
-    model_file_name: str
-    dataset_path: str
-    dataset_file_name: str
+    model: ModelSource
+    dataset_digest: str
     recipe: str
+    start: Start | None
+    stages: tuple[bytes, ...]
     seed: int
-    out_dir: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildReport:
-    """A variant that was built: a serialized `Manifest`, and where its two blobs are."""
+    """A variant that was built: a serialized `Manifest`, and its two blobs."""
 
     manifest: bytes
-    artifact_path: str
-    golden_path: str
+    artifact: Given
+    golden: Given
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayersRequest(Task):
+    """A variant to be run layer by layer beside the float32 encoding of the same network.
+
+    Attributes: as of `BuildRequest`.
+        artifact_digest: of the variant's file.
+    """
+
+    model: ModelSource
+    dataset_digest: str
+    recipe: str
+    start: Start | None
+    artifact_digest: str
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayersReport:
+    """Serialized `LayerError`s, in the network's order."""
+
+    layers: tuple[bytes, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,34 +11,99 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.models import keras
-from edgemeter_converters.models.model import LoadedModel
-from edgemeter_protos.v1 import refusal_pb2
+from edgemeter_converters.models.frameworks import FRAMEWORKS, Framework
+from edgemeter_converters.models.model import Anatomy, LayerCount, LoadedModel
+from edgemeter_protos.v1 import refusal_pb2, variant_pb2
 
-__all__ = ["LOADERS", "LoadedModel", "load", "predict"]
+__all__ = [
+    "FRAMEWORKS",
+    "SUFFIXES",
+    "Anatomy",
+    "Framework",
+    "LayerCount",
+    "LoadedModel",
+    "anatomy",
+    "load",
+    "predict",
+]
 
-LOADERS = MappingProxyType({".keras": keras.load, ".h5": keras.load})
-"""By the file name's suffix."""
+_LOADERS = MappingProxyType(
+    {
+        ".keras": "keras",
+        ".h5": "keras",
+        ".zip": "saved_model",
+        ".pt2": "exported_program",
+        ".pt": "torchscript",
+        ".ts": "torchscript",
+        ".torchmodule": "torch_function",
+        ".onnx": "onnx",
+        ".tflite": "tflite",
+    }
+)
+"""Module that loads it, by the file name's suffix."""
 
-_PREDICTORS = MappingProxyType({"keras": keras.predict})
-"""By framework."""
+SUFFIXES = tuple(_LOADERS)
+
+_HOMES = MappingProxyType(
+    {
+        "keras": ("keras", "keras_anatomy"),
+        "saved_model": ("saved_model", "saved_model"),
+        "torch": ("torch_module", "torch_anatomy"),
+        "exported_program": ("exported_program", "torch_anatomy"),
+        "torchscript": ("torchscript", "torch_anatomy"),
+        "onnx": ("onnx", "onnx_anatomy"),
+        "tflite": ("tflite", "tflite_anatomy"),
+    }
+)
+"""Modules that predict with a framework's models and take them apart."""
 
 
-def load(path: Path, file_name: str) -> LoadedModel:
+def load(
+    path: Path,
+    file_name: str,
+    *,
+    inputs: Sequence[variant_pb2.TensorSpec] = (),
+    allowed: Sequence[str] = (),
+) -> LoadedModel:
     """The model in a file whose kind its name's suffix tells. For conversion workers only.
+
+    Args:
+        path: where it is, under any name.
+        file_name: what its user calls it.
+        inputs: of one sample, for a file that doesn't tell.
+        allowed: packages whose code may run, for a model that a function makes.
 
     Raises:
         ConversionError: NOT_A_MODEL, UNSAFE_MODEL or TOO_LARGE.
     """
-    loader = LOADERS.get(Path(file_name).suffix.lower())
-    if loader is None:
+    home = _LOADERS.get(Path(file_name).suffix.lower())
+    if home is None:
         raise ConversionError(
-            f"{file_name}: models are read from {', '.join(LOADERS)} files",
+            f"{file_name}: models are read from {', '.join(_LOADERS)} files",
             reason=refusal_pb2.REFUSAL_REASON_NOT_A_MODEL,
         )
-    return loader(path, file_name)
+    module = _home(home)
+    loaded: LoadedModel
+    if home == "torchscript":
+        loaded = module.load(path, file_name, tuple(inputs))
+    elif home == "torch_function":
+        loaded = module.load(path, file_name, tuple(allowed))
+    else:
+        loaded = module.load(path, file_name)
+    return loaded
 
 
 def predict(model: LoadedModel, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-    """The original's own outputs, float64, batch first: one array an output. For conversion workers only."""
-    return _PREDICTORS[model.framework](model.network, inputs)
+    """The model's own outputs, float64, batch first: one array an output. For conversion workers only."""
+    outputs: tuple[NDArray[Any], ...] = _home(_HOMES[model.framework][0]).predict(model.network, inputs)
+    return outputs
+
+
+def anatomy(model: LoadedModel) -> Anatomy:
+    """What the model consists of. For conversion workers only."""
+    found: Anatomy = _home(_HOMES[model.framework][1]).anatomy(model.network, model.signature)
+    return found
+
+
+def _home(name: str) -> Any:
+    return import_module(f"edgemeter_converters.models.{name}")

@@ -17,6 +17,7 @@ from edgemeter_converters.recipes.planning import (
     refusal,
     runtimes,
     trains,
+    transforming,
     transforms,
 )
 from edgemeter_converters.recipes.recipe import Recipe
@@ -44,5 +45,6 @@ __all__ = [
     "refusal",
     "runtimes",
     "trains",
+    "transforming",
     "transforms",
 ]

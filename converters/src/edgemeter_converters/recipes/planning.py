@@ -15,6 +15,7 @@ from edgemeter_converters.recipes import grammar
 from edgemeter_converters.recipes.recipe import Recipe
 from edgemeter_converters.steps import STEPS, Precision, Step
 from edgemeter_converters.steps.call import StepCall
+from edgemeter_converters.steps.encoding_arguments import ENCODING_ARGUMENTS
 from edgemeter_converters.steps.parameter import Arguments, bind, canonical
 from edgemeter_protos.v1 import variant_pb2
 
@@ -127,6 +128,14 @@ def trains(call: StepCall) -> bool:
 def transforms(recipe: Recipe) -> tuple[StepCall, ...]:
     """The steps that change the model before it is encoded, in their order."""
     return tuple(call for call in recipe.steps if STEPS[call.name].transforms)
+
+
+def transforming(call: StepCall) -> StepCall:
+    """The call without the arguments that only say how to encode: what the change to the model follows
+    from."""
+    step = STEPS[call.name]
+    changing = tuple(each for each in step.parameters if each.name not in ENCODING_ARGUMENTS)
+    return canonical(step.name, changing, arguments_of(call))
 
 
 def arguments_of(call: StepCall) -> Arguments:

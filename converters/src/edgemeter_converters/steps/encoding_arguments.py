@@ -49,3 +49,8 @@ OPERATORS = Parameter(
     help="how ONNX writes integers down",
     default="qdq",
 )
+
+ENCODING_ARGUMENTS = frozenset(
+    each.name for each in (PER_TENSOR, IO, METHOD, SAMPLES, KEEP, AUTO_KEEP, OPERATORS)
+)
+"""None of these changes what a step does to the model before it is encoded."""

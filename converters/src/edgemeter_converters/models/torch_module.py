@@ -1,0 +1,211 @@
+"""torch modules in evaluation mode: called with their inputs in the order of their signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemeter_converters.exceptions import ConversionError
+from edgemeter_converters.models.model import LoadedModel
+from edgemeter_protos.v1 import refusal_pb2, variant_pb2
+
+
+def dtype_of(name: str) -> Any:
+    """torch's element type of numpy's name. Raises ValueError where torch has none."""
+    import torch
+
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"torch has no numbers of type {name}")
+    return dtype
+
+
+def example_inputs(
+    signature: variant_pb2.Signature, input_shapes: Sequence[tuple[int, ...]], *, batch: int = 1
+) -> tuple[Any, ...]:
+    """Zeros, each a tensor of its own: a view would drag the whole of what it is a view of into a file.
+
+    Args:
+        input_shapes: of one sample of each input.
+    """
+    import torch
+
+    return tuple(
+        torch.zeros((batch, *shape), dtype=dtype_of(spec.dtype))
+        for shape, spec in zip(input_shapes, signature.inputs, strict=True)
+    )
+
+
+def flat(outputs: Any) -> list[Any]:
+    """The tensors in whatever structure a module gave, in their structure's order; None are left out."""
+    from torch.utils import _pytree as pytree
+
+    return [leaf for leaf in pytree.tree_leaves(outputs) if leaf is not None]
+
+
+def is_flat(outputs: Any) -> bool:
+    """Whether a module's outputs are one tensor, or a tuple of tensors."""
+    import torch
+
+    if isinstance(outputs, tuple):
+        return type(outputs) is tuple and all(isinstance(each, torch.Tensor) for each in outputs)
+    return isinstance(outputs, torch.Tensor)
+
+
+def output_names(outputs: Any) -> list[str]:
+    """Of each tensor in a module's outputs: keys and positions that lead to it, "output" for a sole one."""
+    from torch.utils import _pytree as pytree
+
+    pairs, _ = pytree.tree_flatten_with_path(outputs)
+    names = []
+    for path, leaf in pairs:
+        if leaf is not None:
+            parts = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path]
+            names.append("_".join(parts))
+    if len(names) == 1 and not names[0]:
+        return ["output"]
+    return [f"output_{name}" if name.isdigit() else name for name in names]
+
+
+def flattened(network: Any) -> Any:
+    """A module that gives a tuple of the tensors that `network` gives in any structure."""
+    import torch
+
+    class Flattened(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            # Of this module alone: an exported program's refuses to be told twice.
+            self.training = False
+
+        def forward(self, *inputs: Any) -> tuple[Any, ...]:
+            return tuple(flat(self.network(*inputs)))
+
+    return Flattened()
+
+
+def predict(network: Any, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+    """The module's own outputs, float64, batch first: one array an output."""
+    import torch
+
+    with torch.inference_mode():
+        return predict_with(lambda tensors: flat(network(*tensors)), inputs)
+
+
+def predict_with(
+    call: Callable[[list[Any]], Sequence[Any]], inputs: Sequence[NDArray[Any]]
+) -> tuple[NDArray[Any], ...]:
+    """Outputs of `call`, which takes and gives tensors; sample by sample where it refuses the whole batch."""
+    import torch
+
+    def once(first: int, past: int) -> list[NDArray[Any]]:
+        tensors = [torch.from_numpy(np.array(each[first:past])) for each in inputs]
+        return [each.detach().to(torch.float64).numpy() for each in call(tensors)]
+
+    samples = len(inputs[0])
+    if samples > 1:
+        try:
+            whole = once(0, samples)
+        except (RuntimeError, ValueError, AssertionError, IndexError):
+            # A network of one batch size says so in as many ways as there are ops.
+            whole = []
+        if whole and all(each.ndim and len(each) == samples for each in whole):
+            return tuple(whole)
+    rows = [once(at, at + 1) for at in range(samples)]
+    return tuple(np.concatenate(column) for column in zip(*rows, strict=True))
+
+
+def loaded(
+    module: Any,
+    file_name: str,
+    *,
+    inputs: Sequence[variant_pb2.TensorSpec],
+    framework: str = "torch",
+) -> LoadedModel:
+    """A module as a `LoadedModel`: its outputs are found by running it on zeros.
+
+    A free batch is claimed only where the module was seen to take a batch of two.
+
+    Args:
+        inputs: batch first, -1 where a dimension is free; a free dimension beside the batch is tried with 32.
+
+    Raises:
+        ConversionError: NOT_A_MODEL, the module fails on such inputs or gives something else than tensors.
+    """
+    import torch
+
+    module.eval()
+    names = [spec.name or f"input_{at}" for at, spec in enumerate(inputs)]
+    shapes = [tuple(_TRIED if size < 0 else int(size) for size in spec.shape[1:]) for spec in inputs]
+    wanted = variant_pb2.Signature(inputs=inputs)
+    fixed = any(spec.shape[0] > 0 for spec in inputs)
+    with torch.inference_mode():
+        try:
+            one = module(*example_inputs(wanted, shapes))
+        except (MemoryError, ImportError):
+            raise
+        except Exception as error:
+            # A module raises whatever its ops happen to raise.
+            given = ", ".join(
+                f"{spec.dtype}{[1, *shape]}" for spec, shape in zip(inputs, shapes, strict=True)
+            )
+            raise ConversionError(
+                f"{file_name}: it can't be run on inputs {given}: {reason_of(error)}",
+                reason=refusal_pb2.REFUSAL_REASON_NOT_A_MODEL,
+            ) from error
+        tensors = flat(one)
+        if not tensors or not all(isinstance(each, torch.Tensor) and each.ndim for each in tensors):
+            raise ConversionError(
+                f"{file_name}: it gives something else than tensors with a batch dimension",
+                reason=refusal_pb2.REFUSAL_REASON_NOT_A_MODEL,
+            )
+        free = not fixed and _takes_two(module, example_inputs(wanted, shapes, batch=2), tensors)
+    batch = -1 if free else 1
+    moving = any(size < 0 for spec in inputs for size in spec.shape[1:])
+    return LoadedModel(
+        framework=framework,
+        network=module,
+        signature=variant_pb2.Signature(
+            inputs=[
+                variant_pb2.TensorSpec(name=name, dtype=spec.dtype, shape=[batch, *spec.shape[1:]])
+                for name, spec in zip(names, inputs, strict=True)
+            ],
+            outputs=[
+                variant_pb2.TensorSpec(
+                    name=name,
+                    dtype=str(tensor.dtype).removeprefix("torch."),
+                    shape=[
+                        batch,
+                        *((-1 if moving and tensor.ndim == 4 else size) for size in tensor.shape[1:]),
+                    ],
+                )
+                for name, tensor in zip(output_names(one), tensors, strict=True)
+            ],
+        ),
+        parameters=sum(each.numel() for each in module.parameters()),
+    )
+
+
+_TRIED = 32
+"""Of a free dimension that is no batch: what most networks for images and sequences take."""
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what torch said, without the folder names that it likes to add."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = lines[0] if lines else type(error).__name__
+    return first if len(first) <= 300 else first[:299] + "…"
+
+
+def _takes_two(module: Any, inputs: tuple[Any, ...], one: Sequence[Any]) -> bool:
+    try:
+        two = flat(module(*inputs))
+    except (RuntimeError, ValueError, AssertionError, IndexError, TypeError):
+        return False
+    return all(
+        each.ndim == alone.ndim and tuple(each.shape) == (2, *alone.shape[1:])
+        for each, alone in zip(two, one, strict=True)
+    )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemeter_agent.cli import bench_report
+from edgemeter_agent.runtimes import FORMAT_OF_SUFFIX
 from edgemeter_protos import plans
 from edgemeter_protos.v1 import engine_pb2, plan_pb2, result_pb2
 
@@ -46,7 +47,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="a .tflite file")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=f"a {' or '.join(FORMAT_OF_SUFFIX)} file")
     parser.add_argument("--profile", choices=list(plans.PROFILES), default="quick", help="default: quick")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the runtime (default: 1)")
     parser.add_argument("--processes", type=int, metavar="N", help="fresh processes for each model")
@@ -63,8 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """0 where every model was measured, however noisy the board; 1 where one could not be."""
     try:
         plan = plan_of(args)
-        for model in args.models:
-            check_model(Path(model))
+        formats = [format_of(Path(model)) for model in args.models]
     except (ValueError, OSError) as error:
         return _refuse(str(error))
     names = distinct_names(args.models)
@@ -73,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
         job = engine_pb2.EngineJob(
             plan=plan,
             variants=[
-                engine_pb2.EngineVariant(variant_id=name, label=name, format="tflite", artifact_path=model)
-                for name, model in zip(names, args.models, strict=True)
+                engine_pb2.EngineVariant(variant_id=name, label=name, format=format_, artifact_path=model)
+                for name, format_, model in zip(names, formats, args.models, strict=True)
             ],
             work_dir=str(work_dir),
         )
@@ -117,15 +117,22 @@ def plan_of(args: argparse.Namespace) -> plan_pb2.Plan:
     )
 
 
-def check_model(path: Path) -> None:
-    """Raises ValueError, a line for the user, for what can't be a TFLite model."""
+def format_of(path: Path) -> str:
+    """What its name says, or a TFLite model's own mark. Raises ValueError, a line for the user, for a file that
+    can't be read or is in no known format."""
     try:
         with path.open("rb") as file:
             head = file.read(8)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    if head[4:8] != TFLITE_MAGIC:
+    if head[4:8] == TFLITE_MAGIC:
+        return "tflite"
+    format_ = FORMAT_OF_SUFFIX.get(path.suffix.lower())
+    if format_ is None:
+        raise ValueError(f"{path} is in no known format: models have names in {', '.join(FORMAT_OF_SUFFIX)}")
+    if format_ == "tflite":
         raise ValueError(f"{path} is no TFLite model: it does not have {TFLITE_MAGIC.decode()} at byte 4")
+    return format_
 
 
 def distinct_names(paths: Sequence[str]) -> list[str]:

@@ -74,7 +74,17 @@ RUNTIMES: tuple[RuntimeKind, ...] = (
         # "_ARRAY_API not found".
         numpy_below=2,
     ),
+    RuntimeKind(
+        name="onnxruntime",
+        package="onnxruntime",
+        distribution="onnxruntime",
+        module="edgemeter_agent.runtimes.onnx",
+        formats=("onnx",),
+    ),
 )
+
+FORMAT_OF_SUFFIX: dict[str, str] = {".tflite": "tflite", ".onnx": "onnx"}
+"""Which format a file is in, where its name is all that tells: each format of `RUNTIMES` under its suffix."""
 
 NULL = RuntimeKind(
     name="null", package="", distribution="", module="edgemeter_agent.runtimes.null", formats=()

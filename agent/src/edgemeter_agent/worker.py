@@ -93,6 +93,7 @@ def engine_job(
                 golden_path=str(files[manifest.golden.digest]) if manifest.golden.digest else "",
                 golden=manifest.golden,
                 runtimes=manifest.runtimes,
+                preprocessing=manifest.preprocessing,
             )
             for manifest in assignment.variants
         ],

@@ -93,6 +93,7 @@ def test_an_assignment_becomes_the_engines_job() -> None:
         evaluation=fleet_pb2.EvaluationInputs(digest="e", samples=5),
     )
     assignment.plan.threads = 2
+    assignment.variants[0].preprocessing.add(scale=1 / 255)
     assert wanted_blobs(assignment) == ["a1", "a2", "g", "e"]
     files = {digest: Path("/cache", digest) for digest in wanted_blobs(assignment)}
     job = engine_job(assignment, files, Path("/work"))
@@ -104,6 +105,8 @@ def test_an_assignment_becomes_the_engines_job() -> None:
     assert (first.artifact_path, first.artifact_digest, first.golden_path) == ("/cache/a1", "a1", "/cache/g")
     assert first.golden.absolute_tolerance == 0.1
     assert first.runtimes[0].runtime == "litert"
+    assert [each.scale for each in first.preprocessing] == [1 / 255]
+    assert not last.preprocessing
     assert last.golden_path == ""
 
 

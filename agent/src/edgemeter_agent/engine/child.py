@@ -10,7 +10,7 @@ import argparse
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from edgemeter_agent.engine.lifeline import die_with_parent
 from edgemeter_agent.engine.loop import no_garbage_collection, timed_queries, warm_up
 from edgemeter_agent.engine.pipes import read_message, take_stdio, write_message
 from edgemeter_agent.runtimes import LoadedModel, kind, loader
+from edgemeter_protos.preprocessing import apply_each
 from edgemeter_protos.v1 import device_pb2, engine_pb2, variant_pb2
 
 REWARM_QUERIES = 3
@@ -114,10 +115,11 @@ class Variant:
         )
 
     def evaluate(self, request: engine_pb2.ChildEvaluate) -> engine_pb2.ChildReply:
-        """The first `samples` inputs (0: all) one by one; outputs as real values, float32, batch first."""
+        """The first `samples` inputs (0: all), preprocessed, one by one; outputs as real values, float32,
+        batch first."""
         inputs = arrays.read_numbered(request.inputs_path, "input")
         samples = min(request.samples or len(inputs[0]), len(inputs[0]))
-        outputs = run_samples(self._model, inputs, samples)
+        outputs = run_samples(self._model, inputs, samples, request.preprocessing)
         arrays.write(request.outputs_path, {f"output_{n}": array for n, array in enumerate(outputs)})
         return engine_pb2.ChildReply(evaluated=engine_pb2.ChildEvaluated(samples=samples))
 
@@ -126,14 +128,19 @@ class Variant:
 
 
 def run_samples(
-    model: LoadedModel, inputs: list[arrays.Array], samples: int
+    model: LoadedModel,
+    inputs: list[arrays.Array],
+    samples: int,
+    preprocessing: Sequence[variant_pb2.Preprocessing] = (),
 ) -> list[npt.NDArray[np.float32]]:
-    """Outputs of the first `samples` samples, run one by one. Raises ValueError for none."""
+    """Outputs of the first `samples` samples, each preprocessed and run by itself. Raises ValueError for
+    none, and for preprocessing that doesn't fit them."""
     if samples == 0:
         raise ValueError("there are no samples to run")
     rows: list[list[npt.NDArray[np.float32]]] = []
     for number in range(samples):
-        model.prepare([array[number : number + 1] for array in inputs])
+        sample = [array[number : number + 1] for array in inputs]
+        model.prepare(apply_each(preprocessing, sample))
         model.query()
         rows.append(model.outputs())
     return [np.concatenate(column) for column in zip(*rows, strict=True)]

@@ -297,6 +297,7 @@ class _Job:
                             inputs_path=self._job.evaluation_path,
                             outputs_path=path,
                             samples=self._plan.quality_samples,
+                            preprocessing=record.variant.preprocessing,
                         )
                     )
                 record.outputs_path, record.evaluated_samples = path, done.samples

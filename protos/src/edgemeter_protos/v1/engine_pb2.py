@@ -28,7 +28,7 @@ from edgemeter_protos.v1 import result_pb2 as edgemeter_dot_v1_dot_result__pb2
 from edgemeter_protos.v1 import variant_pb2 as edgemeter_dot_v1_dot_variant__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65\x64gemeter/v1/engine.proto\x12\x0c\x65\x64gemeter.v1\x1a\x19\x65\x64gemeter/v1/device.proto\x1a\x17\x65\x64gemeter/v1/plan.proto\x1a\x19\x65\x64gemeter/v1/result.proto\x1a\x1a\x65\x64gemeter/v1/variant.proto\"\x87\x01\n\tEngineJob\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.edgemeter.v1.Plan\x12-\n\x08variants\x18\x02 \x03(\x0b\x32\x1b.edgemeter.v1.EngineVariant\x12\x17\n\x0f\x65valuation_path\x18\x03 \x01(\t\x12\x10\n\x08work_dir\x18\x04 \x01(\t\"\xe5\x01\n\rEngineVariant\x12\x12\n\nvariant_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x15\n\rartifact_path\x18\x04 \x01(\t\x12\x13\n\x0bgolden_path\x18\x05 \x01(\t\x12(\n\x06golden\x18\x06 \x01(\x0b\x32\x18.edgemeter.v1.GoldenPair\x12\x32\n\x08runtimes\x18\x07 \x03(\x0b\x32 .edgemeter.v1.RuntimeRequirement\x12\x17\n\x0f\x61rtifact_digest\x18\x08 \x01(\t\"\xd0\x01\n\x0b\x45ngineEvent\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.edgemeter.v1.EngineProgressH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.edgemeter.v1.EngineResultH\x00\x12(\n\x04\x64one\x18\x03 \x01(\x0b\x32\x18.edgemeter.v1.EngineDoneH\x00\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1b.edgemeter.v1.EngineFailureH\x00\x42\x07\n\x05\x65vent\"1\n\x0e\x45ngineProgress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\r\n\x05phase\x18\x02 \x01(\t\"`\n\x0c\x45ngineResult\x12$\n\x06result\x18\x01 \x01(\x0b\x32\x14.edgemeter.v1.Result\x12\x14\n\x0csamples_path\x18\x02 \x01(\t\x12\x14\n\x0coutputs_path\x18\x03 \x01(\t\"\x0c\n\nEngineDone\"6\n\rEngineFailure\x12\x0e\n\x06\x64\x65tail\x18\x01 \x01(\t\x12\x15\n\rdevice_failed\x18\x02 \x01(\x08\"\xf4\x01\n\x0c\x43hildRequest\x12\'\n\x04load\x18\x01 \x01(\x0b\x32\x17.edgemeter.v1.ChildLoadH\x00\x12+\n\x06golden\x18\x02 \x01(\x0b\x32\x19.edgemeter.v1.ChildGoldenH\x00\x12)\n\x05\x62lock\x18\x03 \x01(\x0b\x32\x18.edgemeter.v1.ChildBlockH\x00\x12/\n\x08\x65valuate\x18\x04 \x01(\x0b\x32\x1b.edgemeter.v1.ChildEvaluateH\x00\x12\'\n\x04\x65xit\x18\x05 \x01(\x0b\x32\x17.edgemeter.v1.ChildExitH\x00\x42\t\n\x07request\"D\n\tChildLoad\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x15\n\rartifact_path\x18\x02 \x01(\t\x12\x0f\n\x07threads\x18\x03 \x01(\r\"S\n\x0b\x43hildGolden\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x1a\n\x12\x61\x62solute_tolerance\x18\x02 \x01(\x01\x12\x1a\n\x12relative_tolerance\x18\x03 \x01(\x01\"\xa6\x01\n\nChildBlock\x12\x1a\n\x12warmup_min_queries\x18\x01 \x01(\r\x12\x1e\n\x16warmup_min_duration_ns\x18\x02 \x01(\x04\x12\x13\n\x0bmin_queries\x18\x03 \x01(\r\x12\x17\n\x0fmin_duration_ns\x18\x04 \x01(\x04\x12\x15\n\rbatch_queries\x18\x05 \x01(\r\x12\x17\n\x0funtimed_queries\x18\x06 \x01(\r\"K\n\rChildEvaluate\x12\x13\n\x0binputs_path\x18\x01 \x01(\t\x12\x14\n\x0coutputs_path\x18\x02 \x01(\t\x12\x0f\n\x07samples\x18\x03 \x01(\x04\"\x0b\n\tChildExit\"\x96\x02\n\nChildReply\x12\r\n\x05\x65rror\x18\x01 \x01(\t\x12+\n\x06loaded\x18\x02 \x01(\x0b\x32\x19.edgemeter.v1.ChildLoadedH\x00\x12\x32\n\x06golden\x18\x03 \x01(\x0b\x32 .edgemeter.v1.ChildGoldenCheckedH\x00\x12-\n\x05\x62lock\x18\x04 \x01(\x0b\x32\x1c.edgemeter.v1.ChildBlockDoneH\x00\x12\x31\n\tevaluated\x18\x05 \x01(\x0b\x32\x1c.edgemeter.v1.ChildEvaluatedH\x00\x12-\n\x07\x65xiting\x18\x06 \x01(\x0b\x32\x1a.edgemeter.v1.ChildExitingH\x00\x42\x07\n\x05reply\"w\n\x0b\x43hildLoaded\x12+\n\x07runtime\x18\x01 \x01(\x0b\x32\x1a.edgemeter.v1.RuntimeFacts\x12*\n\tsignature\x18\x02 \x01(\x0b\x32\x17.edgemeter.v1.Signature\x12\x0f\n\x07load_ns\x18\x03 \x01(\x04\"\x7f\n\x12\x43hildGoldenChecked\x12\x0f\n\x07matches\x18\x01 \x01(\x08\x12\x1a\n\x12max_absolute_error\x18\x02 \x01(\x01\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x01\x12\x0e\n\x06\x61\x63tual\x18\x04 \x01(\x01\x12\x1a\n\x12\x66irst_inference_ns\x18\x05 \x01(\x04\"\xbe\x01\n\x0e\x43hildBlockDone\x12\x12\n\nlatency_ns\x18\x01 \x03(\x04\x12\x16\n\x0eprocess_cpu_ns\x18\x02 \x01(\x04\x12\x1c\n\x14involuntary_switches\x18\x03 \x01(\x04\x12\x13\n\x0b\x64uration_ns\x18\x04 \x01(\x04\x12&\n\x06\x62\x65\x66ore\x18\x05 \x01(\x0b\x32\x16.edgemeter.v1.Snapshot\x12%\n\x05\x61\x66ter\x18\x06 \x01(\x0b\x32\x16.edgemeter.v1.Snapshot\"!\n\x0e\x43hildEvaluated\x12\x0f\n\x07samples\x18\x01 \x01(\x04\"&\n\x0c\x43hildExiting\x12\x16\n\x0epeak_rss_bytes\x18\x01 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65\x64gemeter/v1/engine.proto\x12\x0c\x65\x64gemeter.v1\x1a\x19\x65\x64gemeter/v1/device.proto\x1a\x17\x65\x64gemeter/v1/plan.proto\x1a\x19\x65\x64gemeter/v1/result.proto\x1a\x1a\x65\x64gemeter/v1/variant.proto\"\x87\x01\n\tEngineJob\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.edgemeter.v1.Plan\x12-\n\x08variants\x18\x02 \x03(\x0b\x32\x1b.edgemeter.v1.EngineVariant\x12\x17\n\x0f\x65valuation_path\x18\x03 \x01(\t\x12\x10\n\x08work_dir\x18\x04 \x01(\t\"\x99\x02\n\rEngineVariant\x12\x12\n\nvariant_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x15\n\rartifact_path\x18\x04 \x01(\t\x12\x13\n\x0bgolden_path\x18\x05 \x01(\t\x12(\n\x06golden\x18\x06 \x01(\x0b\x32\x18.edgemeter.v1.GoldenPair\x12\x32\n\x08runtimes\x18\x07 \x03(\x0b\x32 .edgemeter.v1.RuntimeRequirement\x12\x17\n\x0f\x61rtifact_digest\x18\x08 \x01(\t\x12\x32\n\rpreprocessing\x18\t \x03(\x0b\x32\x1b.edgemeter.v1.Preprocessing\"\xd0\x01\n\x0b\x45ngineEvent\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.edgemeter.v1.EngineProgressH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.edgemeter.v1.EngineResultH\x00\x12(\n\x04\x64one\x18\x03 \x01(\x0b\x32\x18.edgemeter.v1.EngineDoneH\x00\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1b.edgemeter.v1.EngineFailureH\x00\x42\x07\n\x05\x65vent\"1\n\x0e\x45ngineProgress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\r\n\x05phase\x18\x02 \x01(\t\"`\n\x0c\x45ngineResult\x12$\n\x06result\x18\x01 \x01(\x0b\x32\x14.edgemeter.v1.Result\x12\x14\n\x0csamples_path\x18\x02 \x01(\t\x12\x14\n\x0coutputs_path\x18\x03 \x01(\t\"\x0c\n\nEngineDone\"6\n\rEngineFailure\x12\x0e\n\x06\x64\x65tail\x18\x01 \x01(\t\x12\x15\n\rdevice_failed\x18\x02 \x01(\x08\"\xf4\x01\n\x0c\x43hildRequest\x12\'\n\x04load\x18\x01 \x01(\x0b\x32\x17.edgemeter.v1.ChildLoadH\x00\x12+\n\x06golden\x18\x02 \x01(\x0b\x32\x19.edgemeter.v1.ChildGoldenH\x00\x12)\n\x05\x62lock\x18\x03 \x01(\x0b\x32\x18.edgemeter.v1.ChildBlockH\x00\x12/\n\x08\x65valuate\x18\x04 \x01(\x0b\x32\x1b.edgemeter.v1.ChildEvaluateH\x00\x12\'\n\x04\x65xit\x18\x05 \x01(\x0b\x32\x17.edgemeter.v1.ChildExitH\x00\x42\t\n\x07request\"D\n\tChildLoad\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x15\n\rartifact_path\x18\x02 \x01(\t\x12\x0f\n\x07threads\x18\x03 \x01(\r\"S\n\x0b\x43hildGolden\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x1a\n\x12\x61\x62solute_tolerance\x18\x02 \x01(\x01\x12\x1a\n\x12relative_tolerance\x18\x03 \x01(\x01\"\xa6\x01\n\nChildBlock\x12\x1a\n\x12warmup_min_queries\x18\x01 \x01(\r\x12\x1e\n\x16warmup_min_duration_ns\x18\x02 \x01(\x04\x12\x13\n\x0bmin_queries\x18\x03 \x01(\r\x12\x17\n\x0fmin_duration_ns\x18\x04 \x01(\x04\x12\x15\n\rbatch_queries\x18\x05 \x01(\r\x12\x17\n\x0funtimed_queries\x18\x06 \x01(\r\"\x7f\n\rChildEvaluate\x12\x13\n\x0binputs_path\x18\x01 \x01(\t\x12\x14\n\x0coutputs_path\x18\x02 \x01(\t\x12\x0f\n\x07samples\x18\x03 \x01(\x04\x12\x32\n\rpreprocessing\x18\x04 \x03(\x0b\x32\x1b.edgemeter.v1.Preprocessing\"\x0b\n\tChildExit\"\x96\x02\n\nChildReply\x12\r\n\x05\x65rror\x18\x01 \x01(\t\x12+\n\x06loaded\x18\x02 \x01(\x0b\x32\x19.edgemeter.v1.ChildLoadedH\x00\x12\x32\n\x06golden\x18\x03 \x01(\x0b\x32 .edgemeter.v1.ChildGoldenCheckedH\x00\x12-\n\x05\x62lock\x18\x04 \x01(\x0b\x32\x1c.edgemeter.v1.ChildBlockDoneH\x00\x12\x31\n\tevaluated\x18\x05 \x01(\x0b\x32\x1c.edgemeter.v1.ChildEvaluatedH\x00\x12-\n\x07\x65xiting\x18\x06 \x01(\x0b\x32\x1a.edgemeter.v1.ChildExitingH\x00\x42\x07\n\x05reply\"w\n\x0b\x43hildLoaded\x12+\n\x07runtime\x18\x01 \x01(\x0b\x32\x1a.edgemeter.v1.RuntimeFacts\x12*\n\tsignature\x18\x02 \x01(\x0b\x32\x17.edgemeter.v1.Signature\x12\x0f\n\x07load_ns\x18\x03 \x01(\x04\"\x7f\n\x12\x43hildGoldenChecked\x12\x0f\n\x07matches\x18\x01 \x01(\x08\x12\x1a\n\x12max_absolute_error\x18\x02 \x01(\x01\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x01\x12\x0e\n\x06\x61\x63tual\x18\x04 \x01(\x01\x12\x1a\n\x12\x66irst_inference_ns\x18\x05 \x01(\x04\"\xbe\x01\n\x0e\x43hildBlockDone\x12\x12\n\nlatency_ns\x18\x01 \x03(\x04\x12\x16\n\x0eprocess_cpu_ns\x18\x02 \x01(\x04\x12\x1c\n\x14involuntary_switches\x18\x03 \x01(\x04\x12\x13\n\x0b\x64uration_ns\x18\x04 \x01(\x04\x12&\n\x06\x62\x65\x66ore\x18\x05 \x01(\x0b\x32\x16.edgemeter.v1.Snapshot\x12%\n\x05\x61\x66ter\x18\x06 \x01(\x0b\x32\x16.edgemeter.v1.Snapshot\"!\n\x0e\x43hildEvaluated\x12\x0f\n\x07samples\x18\x01 \x01(\x04\"&\n\x0c\x43hildExiting\x12\x16\n\x0epeak_rss_bytes\x18\x01 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,39 +38,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENGINEJOB']._serialized_start=151
   _globals['_ENGINEJOB']._serialized_end=286
   _globals['_ENGINEVARIANT']._serialized_start=289
-  _globals['_ENGINEVARIANT']._serialized_end=518
-  _globals['_ENGINEEVENT']._serialized_start=521
-  _globals['_ENGINEEVENT']._serialized_end=729
-  _globals['_ENGINEPROGRESS']._serialized_start=731
-  _globals['_ENGINEPROGRESS']._serialized_end=780
-  _globals['_ENGINERESULT']._serialized_start=782
-  _globals['_ENGINERESULT']._serialized_end=878
-  _globals['_ENGINEDONE']._serialized_start=880
-  _globals['_ENGINEDONE']._serialized_end=892
-  _globals['_ENGINEFAILURE']._serialized_start=894
-  _globals['_ENGINEFAILURE']._serialized_end=948
-  _globals['_CHILDREQUEST']._serialized_start=951
-  _globals['_CHILDREQUEST']._serialized_end=1195
-  _globals['_CHILDLOAD']._serialized_start=1197
-  _globals['_CHILDLOAD']._serialized_end=1265
-  _globals['_CHILDGOLDEN']._serialized_start=1267
-  _globals['_CHILDGOLDEN']._serialized_end=1350
-  _globals['_CHILDBLOCK']._serialized_start=1353
-  _globals['_CHILDBLOCK']._serialized_end=1519
-  _globals['_CHILDEVALUATE']._serialized_start=1521
-  _globals['_CHILDEVALUATE']._serialized_end=1596
-  _globals['_CHILDEXIT']._serialized_start=1598
-  _globals['_CHILDEXIT']._serialized_end=1609
-  _globals['_CHILDREPLY']._serialized_start=1612
-  _globals['_CHILDREPLY']._serialized_end=1890
-  _globals['_CHILDLOADED']._serialized_start=1892
-  _globals['_CHILDLOADED']._serialized_end=2011
-  _globals['_CHILDGOLDENCHECKED']._serialized_start=2013
-  _globals['_CHILDGOLDENCHECKED']._serialized_end=2140
-  _globals['_CHILDBLOCKDONE']._serialized_start=2143
-  _globals['_CHILDBLOCKDONE']._serialized_end=2333
-  _globals['_CHILDEVALUATED']._serialized_start=2335
-  _globals['_CHILDEVALUATED']._serialized_end=2368
-  _globals['_CHILDEXITING']._serialized_start=2370
-  _globals['_CHILDEXITING']._serialized_end=2408
+  _globals['_ENGINEVARIANT']._serialized_end=570
+  _globals['_ENGINEEVENT']._serialized_start=573
+  _globals['_ENGINEEVENT']._serialized_end=781
+  _globals['_ENGINEPROGRESS']._serialized_start=783
+  _globals['_ENGINEPROGRESS']._serialized_end=832
+  _globals['_ENGINERESULT']._serialized_start=834
+  _globals['_ENGINERESULT']._serialized_end=930
+  _globals['_ENGINEDONE']._serialized_start=932
+  _globals['_ENGINEDONE']._serialized_end=944
+  _globals['_ENGINEFAILURE']._serialized_start=946
+  _globals['_ENGINEFAILURE']._serialized_end=1000
+  _globals['_CHILDREQUEST']._serialized_start=1003
+  _globals['_CHILDREQUEST']._serialized_end=1247
+  _globals['_CHILDLOAD']._serialized_start=1249
+  _globals['_CHILDLOAD']._serialized_end=1317
+  _globals['_CHILDGOLDEN']._serialized_start=1319
+  _globals['_CHILDGOLDEN']._serialized_end=1402
+  _globals['_CHILDBLOCK']._serialized_start=1405
+  _globals['_CHILDBLOCK']._serialized_end=1571
+  _globals['_CHILDEVALUATE']._serialized_start=1573
+  _globals['_CHILDEVALUATE']._serialized_end=1700
+  _globals['_CHILDEXIT']._serialized_start=1702
+  _globals['_CHILDEXIT']._serialized_end=1713
+  _globals['_CHILDREPLY']._serialized_start=1716
+  _globals['_CHILDREPLY']._serialized_end=1994
+  _globals['_CHILDLOADED']._serialized_start=1996
+  _globals['_CHILDLOADED']._serialized_end=2115
+  _globals['_CHILDGOLDENCHECKED']._serialized_start=2117
+  _globals['_CHILDGOLDENCHECKED']._serialized_end=2244
+  _globals['_CHILDBLOCKDONE']._serialized_start=2247
+  _globals['_CHILDBLOCKDONE']._serialized_end=2437
+  _globals['_CHILDEVALUATED']._serialized_start=2439
+  _globals['_CHILDEVALUATED']._serialized_end=2472
+  _globals['_CHILDEXITING']._serialized_start=2474
+  _globals['_CHILDEXITING']._serialized_end=2512
 # @@protoc_insertion_point(module_scope)

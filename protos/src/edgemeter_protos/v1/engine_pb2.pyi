@@ -70,6 +70,7 @@ class EngineVariant(_message.Message):
     GOLDEN_FIELD_NUMBER: _builtins.int
     RUNTIMES_FIELD_NUMBER: _builtins.int
     ARTIFACT_DIGEST_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     label: _builtins.str
     """For people: "int8@tflite"."""
@@ -83,6 +84,10 @@ class EngineVariant(_message.Message):
     def golden(self) -> _variant_pb2.GoldenPair: ...
     @_builtins.property
     def runtimes(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.RuntimeRequirement]: ...
+    @_builtins.property
+    def preprocessing(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.Preprocessing]:
+        """Of the evaluation inputs, one for each input, or none. Golden inputs are as the model takes them."""
+
     def __init__(
         self,
         *,
@@ -94,10 +99,11 @@ class EngineVariant(_message.Message):
         golden: _variant_pb2.GoldenPair | None = ...,
         runtimes: _abc.Iterable[_variant_pb2.RuntimeRequirement] | None = ...,
         artifact_digest: _builtins.str = ...,
+        preprocessing: _abc.Iterable[_variant_pb2.Preprocessing] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["golden", b"golden"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "artifact_path", b"artifact_path", "format", b"format", "golden", b"golden", "golden_path", b"golden_path", "label", b"label", "runtimes", b"runtimes", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "artifact_path", b"artifact_path", "format", b"format", "golden", b"golden", "golden_path", b"golden_path", "label", b"label", "preprocessing", b"preprocessing", "runtimes", b"runtimes", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -368,19 +374,25 @@ class ChildEvaluate(_message.Message):
     INPUTS_PATH_FIELD_NUMBER: _builtins.int
     OUTPUTS_PATH_FIELD_NUMBER: _builtins.int
     SAMPLES_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_FIELD_NUMBER: _builtins.int
     inputs_path: _builtins.str
     outputs_path: _builtins.str
     samples: _builtins.int
+    @_builtins.property
+    def preprocessing(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.Preprocessing]:
+        """One for each input, or none: the inputs go in as they are."""
+
     def __init__(
         self,
         *,
         inputs_path: _builtins.str = ...,
         outputs_path: _builtins.str = ...,
         samples: _builtins.int = ...,
+        preprocessing: _abc.Iterable[_variant_pb2.Preprocessing] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs_path", b"inputs_path", "outputs_path", b"outputs_path", "samples", b"samples"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs_path", b"inputs_path", "outputs_path", b"outputs_path", "preprocessing", b"preprocessing", "samples", b"samples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

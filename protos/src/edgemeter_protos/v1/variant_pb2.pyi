@@ -180,7 +180,8 @@ Global___Quality: _TypeAlias = Quality  # noqa: Y015
 @_typing.final
 class Preprocessing(_message.Message):
     """How an input is made from a sample of the data: (sample * scale - mean) / std along the sample's last
-    axis, then, where channels_first says so, that axis put first. Numbers left out change nothing.
+    axis, in float64, rounded to float32; then, where channels_first says so, that axis put first. Numbers left
+    out change nothing; where all are, the sample keeps its element type.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

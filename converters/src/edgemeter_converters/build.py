@@ -1,120 +1,168 @@
-"""Building a variant: convert, run the result, write the manifest. For conversion workers only."""
+"""Building a variant: encode, run the result, write the manifest. For conversion workers only."""
 
 from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import zstandard
-from numpy.typing import NDArray
 
-from edgemeter_converters import datasets, models, recipes, tasks
-from edgemeter_converters.datasets import Dataset, Inputs, Samples
+from edgemeter_converters import comparison, datasets, golden, keeping, models, recipes, tasks
+from edgemeter_converters.datasets import Dataset, Inputs, Samples, splits
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.formats import FORMATS, Artifact, Encoding
-from edgemeter_converters.formats.tolerance import largest_difference, tolerance
-from edgemeter_converters.identity import tool_versions
+from edgemeter_converters.formats import FORMATS
+from edgemeter_converters.formats.format import Artifact, Encoding, Format
+from edgemeter_converters.identity import installed_versions, tool_versions
+from edgemeter_converters.memory import PeakMemory
 from edgemeter_converters.messages import BuildReport, BuildRequest
 from edgemeter_converters.models import LoadedModel
 from edgemeter_converters.recipes import Recipe
-from edgemeter_converters.steps import Precision
+from edgemeter_converters.steps.transform import Progress
+from edgemeter_protos import preprocessing
 from edgemeter_protos.v1 import refusal_pb2, variant_pb2
-
-GOLDEN_SAMPLES = 4
-
-COMPARED_SAMPLES = 32
-"""Run on two sets of kernels, to see how far honest runtimes differ on this artifact."""
 
 COMPRESSION_LEVEL = 19
 """zstd's highest level that every decompressor takes without being told."""
 
-_ORIGINAL_SHARE = 1e-3
-"""How far a float32 artifact may be from the original model, as a share of the outputs' range: a hundred
-times what reordered sums and folded batch normalization do to 24-bit significands, far below a wrong op."""
-
 
 def build(
-    request: BuildRequest, recipe: Recipe, model: LoadedModel, dataset: Dataset | None, work_dir: Path
+    request: BuildRequest,
+    *,
+    original: LoadedModel,
+    model: LoadedModel,
+    dataset: Dataset | None,
+    work_dir: Path,
+    progress: Progress,
 ) -> BuildReport:
-    """Writes artifact and golden pair into the request's folder and returns the manifest.
+    """Writes artifact and golden pair, and returns them with the manifest.
 
     Args:
+        original: what the variant is compared with.
+        model: what the recipe's steps that change the model left of it; what is encoded.
         dataset: None for none: nothing is scored, and the golden inputs are random.
         work_dir: an empty folder, for the converter.
 
     Raises:
         ConversionError: the data does not fit the model, the converter refuses it, or what it made is wrong.
     """
-    format_, precision = FORMATS[recipe.format], recipes.precision(recipe)
-    evaluation = _evaluation(model, dataset, request.seed)
-    calibration = _calibration(recipe, dataset)
-    started_ns = time.perf_counter_ns()
-    content = format_.encode(
-        model,
-        Encoding(
-            precision=precision,
-            input_shapes=tuple(array.shape[1:] for array in evaluation.inputs),
-            calibration=_cast(model, calibration),
-            work_dir=work_dir,
-        ),
+    recipe = recipes.parse(request.recipe, original.framework)
+    refusal = recipes.refusal(recipe, original.framework)
+    if refusal:
+        raise ConversionError(f"{recipe}: {refusal}", reason=refusal_pb2.REFUSAL_REASON_UNKNOWN_RECIPE)
+    format_ = FORMATS[recipe.format]
+    evaluation = evaluation_samples(original, request.model.preprocessing, dataset, request.seed)
+    calibration = calibration_inputs(original, request.model.preprocessing, recipe, dataset)
+    encoding = Encoding(
+        precision=recipes.precision(recipe),
+        options=recipes.options(recipe),
+        input_shapes=tuple(array.shape[1:] for array in evaluation.inputs),
+        calibration=calibration,
+        work_dir=_folder(work_dir, "encode"),
     )
+    memory = PeakMemory()
+    started_ns = time.perf_counter_ns()
+    bound = recipes.auto_keep(recipe)
+    notes: list[str] = []
+    if bound is not None:
+        trial = keeping.Trial(
+            format_=format_,
+            model=model,
+            encoding=encoding,
+            judged=_judged(original, request, dataset),
+            work_dir=_folder(work_dir, "trials"),
+        )
+        keep, note = keeping.choose(trial, bound, progress)
+        encoding = replace(encoding, options=replace(encoding.options, keep=keep, keeps_by_itself=False))
+        notes.append(note)
+    progress(0.0, "encoding")
+    content = format_.encode(model, encoding)
     duration_ns = time.perf_counter_ns() - started_ns
+    peak_rss_bytes = memory.peak_bytes()
 
+    progress(0.5, "checking and scoring")
     artifact = format_.open(content)
-    stem = Path(request.out_dir) / request.variant_id
+    stem = request.exchange.out_dir() / request.variant_id
     artifact_path, golden_path = stem.with_suffix(format_.suffix), stem.with_suffix(".golden.npz")
-    golden = _write_golden(golden_path, artifact, model, precision, evaluation.inputs)
+    pair = golden.write(golden_path, artifact, model, encoding.precision, evaluation.inputs)
     artifact_path.write_bytes(content)
     manifest = variant_pb2.Manifest(
         variant_id=request.variant_id,
-        model_digest=request.model_digest,
+        model_digest=request.model.digest,
         recipe=str(recipe),
         format=recipe.format,
-        task=tasks.task_of(model.signature),
+        task=tasks.task_of(original.signature),
         artifact_digest=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
         compressed_size_bytes=len(zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(content)),
         parameters=artifact.parameters,
         non_zero_parameters=artifact.non_zero_parameters,
         signature=artifact.signature,
-        golden=golden,
-        quality=_quality(artifact, model, evaluation),
-        runtimes=recipes.runtimes(recipe),
-        tool_versions=tool_versions(recipe),
+        golden=pair,
+        runtimes=recipes.runtimes(recipe, original.framework),
+        tool_versions=tool_versions(recipe, original.framework, installed_versions()),
         calibration_digest=datasets.inputs_digest(calibration) if calibration else "",
         seed=request.seed,
         conversion_duration_ns=duration_ns,
-        notes=_notes(model, dataset),
+        notes=[*notes, *_data_notes(original, dataset)],
+        macs=models.anatomy(model).macs,
+        stages=[variant_pb2.Stage.FromString(stage) for stage in request.stages],
+        conversion_peak_rss_bytes=peak_rss_bytes,
+        # Training on one thread with a seed repeats itself on one machine, and no tool promises more.
+        deterministic=not request.stages and format_.deterministic(original.framework, encoding.precision),
+        preprocessing=[variant_pb2.Preprocessing.FromString(each) for each in request.model.preprocessing],
+        kept_layers=_kept(format_, model, encoding),
     )
+    _judge(manifest, artifact, original, evaluation)
     return BuildReport(
         manifest=manifest.SerializeToString(deterministic=True),
-        artifact_path=str(artifact_path),
-        golden_path=str(golden_path),
+        artifact=request.exchange.give(artifact_path),
+        golden=request.exchange.give(golden_path),
     )
 
 
-def _evaluation(model: LoadedModel, dataset: Dataset | None, seed: int) -> Samples:
+def evaluation_samples(
+    original: LoadedModel, steps: Sequence[bytes], dataset: Dataset | None, seed: int
+) -> Samples:
+    """The data's evaluation samples as the model takes them; random ones, without labels, where there is no
+    data.
+
+    Args:
+        steps: a serialized `Preprocessing` for each input, or none.
+
+    Raises:
+        ConversionError: they don't fit the model, or it has inputs of any size and there is no data.
+    """
     if dataset is not None:
-        specs = datasets.input_specs(dataset.evaluation.inputs)
-        datasets.check_fits(model.signature, specs, dataset.classes)
-        return dataset.evaluation
-    free = [spec.name for spec in model.signature.inputs if -1 in spec.shape[1:]]
+        evaluation = as_taken(original, steps, dataset.evaluation)
+        specs = datasets.input_specs(evaluation.inputs)
+        datasets.check_fits(original.signature, specs, dataset.classes)
+        return evaluation
+    free = [spec.name for spec in original.signature.inputs if -1 in spec.shape[1:]]
     if free:
         raise ConversionError(
             f"the model's input {free[0]!r} has a dimension of any size: give data, whose size it then takes",
             reason=refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
         )
     random = np.random.RandomState(seed % 2**32)
-    shapes = [(COMPARED_SAMPLES, *spec.shape[1:]) for spec in model.signature.inputs]
+    shapes = [(golden.COMPARED_SAMPLES, *spec.shape[1:]) for spec in original.signature.inputs]
     # In [0, 1): an integer input gets zeros, which are in range whatever they index.
-    return Samples(inputs=_cast(model, tuple(random.random_sample(shape) for shape in shapes)))
+    return Samples(inputs=_cast(original, tuple(random.random_sample(shape) for shape in shapes)))
 
 
-def _calibration(recipe: Recipe, dataset: Dataset | None) -> Inputs:
-    if not recipes.needs_calibration(recipe):
+def calibration_inputs(
+    original: LoadedModel, steps: Sequence[bytes], recipe: Recipe, dataset: Dataset | None
+) -> Inputs:
+    """What the recipe's calibration looks at, as the model takes it; empty where it looks at none.
+
+    Raises:
+        ConversionError: there is none to look at.
+    """
+    count = recipes.calibration_samples(recipe)
+    if not count:
         return ()
     if dataset is None:
         raise ConversionError(
@@ -125,59 +173,92 @@ def _calibration(recipe: Recipe, dataset: Dataset | None) -> Inputs:
             f"{recipe} needs calibration samples, but every training sample is an evaluation sample too",
             reason=refusal_pb2.REFUSAL_REASON_NOT_A_DATASET,
         )
-    return dataset.calibration
+    picked = dataset.calibration
+    if count > recipes.USUAL_CALIBRATION_SAMPLES:
+        picked = splits.pick_calibration(dataset.training.inputs, dataset.evaluation.inputs, count)
+    chosen = tuple(array[:count] for array in picked)
+    return as_taken(original, steps, Samples(inputs=chosen)).inputs
 
 
-def _cast(model: LoadedModel, inputs: Inputs) -> Inputs:
-    return tuple(array.astype(np.dtype(model.signature.inputs[at].dtype)) for at, array in enumerate(inputs))
+def as_taken(original: LoadedModel, steps: Sequence[bytes], samples: Samples) -> Samples:
+    """Samples of the data as the model takes them: preprocessed, in its element types."""
+    inputs = samples.inputs
+    if steps:
+        inputs = tuple(
+            preprocessing.apply(variant_pb2.Preprocessing.FromString(step), array)
+            for step, array in zip(steps, inputs, strict=True)
+        )
+    return Samples(inputs=_cast(original, inputs), labels=samples.labels)
 
 
-def _write_golden(
-    path: Path, artifact: Artifact, model: LoadedModel, precision: Precision, evaluation: Inputs
-) -> variant_pb2.GoldenPair:
-    inputs = _cast(model, tuple(array[:COMPARED_SAMPLES] for array in evaluation))
-    outputs = artifact.run(inputs)
-    if not all(np.isfinite(output).all() for output in outputs):
-        raise ConversionError("the converted model gives NaN or infinity on evaluation samples")
-    if precision is Precision.FLOAT32:
-        _check_original(model, inputs, outputs)
-    steps = [spec.quantization.scale for spec in artifact.signature.outputs if spec.HasField("quantization")]
-    disagreement = largest_difference(outputs, artifact.run_reference(inputs))
-    allowed = tolerance(precision, outputs, steps, disagreement)
-    arrays = {f"input_{at}": array[:GOLDEN_SAMPLES] for at, array in enumerate(inputs)}
-    arrays |= {f"output_{at}": array[:GOLDEN_SAMPLES] for at, array in enumerate(outputs)}
-    np.savez(path, allow_pickle=False, **arrays)
-    return variant_pb2.GoldenPair(
-        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
-        absolute_tolerance=allowed.absolute,
-        relative_tolerance=allowed.relative,
+def _cast(original: LoadedModel, inputs: Inputs) -> Inputs:
+    if len(inputs) != len(original.signature.inputs):
+        # check_fits says it in the user's words.
+        return inputs
+    return tuple(
+        array.astype(np.dtype(spec.dtype), copy=False)
+        for array, spec in zip(inputs, original.signature.inputs, strict=True)
     )
 
 
-def _check_original(model: LoadedModel, inputs: Inputs, outputs: tuple[NDArray[Any], ...]) -> None:
-    original = models.predict(model, inputs)
-    difference = largest_difference(outputs, original)
-    extent = max((float(np.abs(output).max()) for output in original if output.size), default=0.0)
-    if difference > _ORIGINAL_SHARE * max(extent, 1.0):
+def _judged(original: LoadedModel, request: BuildRequest, dataset: Dataset | None) -> Samples:
+    """Labelled training samples that calibration has not seen: what is chosen by them may still be evaluated
+    by the evaluation samples."""
+    training = dataset.training if dataset is not None else None
+    if training is None or training.labels is None or not tasks.task_of(original.signature):
         raise ConversionError(
-            f"the float32 file does not compute what the model does: its outputs are off by up to "
-            f"{difference:.3g}, where the model's go up to {extent:.3g}"
+            "auto_keep compares quality, which takes labelled training samples of a classification",
+            reason=refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
         )
+    assert dataset is not None
+    unseen = keeping.unseen(training, dataset.calibration)
+    if not len(unseen):
+        raise ConversionError("auto_keep: every training sample calibrates, and none is left to judge by")
+    return as_taken(original, request.model.preprocessing, unseen)
 
 
-def _quality(artifact: Artifact, model: LoadedModel, evaluation: Samples) -> variant_pb2.Quality | None:
-    """The task's metric over the whole evaluation split; None where there is no task or no label."""
-    name = tasks.task_of(model.signature)
-    if not name or evaluation.labels is None:
-        return None
-    return tasks.task(name).score(artifact.run(evaluation.inputs), evaluation.labels)
+def _judge(
+    manifest: variant_pb2.Manifest, artifact: Artifact, original: LoadedModel, evaluation: Samples
+) -> None:
+    """Adds what the variant does with the whole evaluation split: its quality, and how far it is from the
+    original."""
+    outputs = artifact.run(evaluation.inputs)
+    expected = models.predict(original, evaluation.inputs)
+    if [each.shape for each in outputs] != [each.shape for each in expected]:
+        raise ConversionError(
+            f"the converted model's outputs are of shape {[each.shape[1:] for each in outputs]}, "
+            f"the original's of {[each.shape[1:] for each in expected]}"
+        )
+    manifest.output_error.CopyFrom(comparison.output_error(expected, outputs))
+    if not manifest.task:
+        return
+    manifest.agreement.CopyFrom(comparison.agreement(expected[0], outputs[0]))
+    if evaluation.labels is not None:
+        manifest.quality.CopyFrom(tasks.task(manifest.task).score(outputs, evaluation.labels))
 
 
-def _notes(model: LoadedModel, dataset: Dataset | None) -> list[str]:
+def _kept(format_: Format, model: LoadedModel, encoding: Encoding) -> tuple[str, ...]:
+    """Names of the layers that `keep` left in float.
+
+    Raises:
+        ConversionError: a pattern that no layer's name follows.
+    """
+    if not encoding.options.keep:
+        return ()
+    return keeping.matching(format_.layers(model, encoding), encoding.options.keep)
+
+
+def _data_notes(original: LoadedModel, dataset: Dataset | None) -> list[str]:
     if dataset is None:
         return ["Built without data: not scored, and its golden inputs are random numbers."]
+    if not tasks.task_of(original.signature):
+        return ["Not scored: no task fits the model's outputs."]
     if dataset.evaluation.labels is None:
         return ["Not scored: the data has no labels for its evaluation samples."]
-    if not tasks.task_of(model.signature):
-        return ["Not scored: no task fits the model's outputs."]
     return []
+
+
+def _folder(parent: Path, name: str) -> Path:
+    folder = parent / name
+    folder.mkdir()
+    return folder

@@ -35,7 +35,7 @@ class _Bounds:
     ceiling: float
     """Share of the outputs' range; far below what a wrong result differs by."""
     steps: int
-    """Floor in quantization steps of the output; 0 where it is not quantized."""
+    """Floor in quantization steps of the output, where it is quantized: `floor` is for one that is not."""
     relative: float
     """Share of each golden value."""
 
@@ -47,9 +47,14 @@ _BOUNDS = {
     Precision.FLOAT16: _Bounds(floor=5e-3, ceiling=2e-2, steps=0, relative=5e-3),
     # Activations are cut to 8 bits at run time; one that rounds the other way is 1/255 of its range off.
     Precision.DYNAMIC_INT8: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
-    Precision.INT8: _Bounds(floor=0.0, ceiling=0.1, steps=2, relative=0.0),
+    Precision.INT8: _Bounds(floor=1e-2, ceiling=0.1, steps=2, relative=0.0),
+    # float32 arithmetic, where the runtime makes weights float before it multiplies; some quantize
+    # activations on the way, as dynamic range does.
+    Precision.WEIGHT_ONLY_INT8: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
+    Precision.WEIGHT_ONLY_INT4: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
+    Precision.W4A8: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
     # XNNPACK has no int16 kernels, so nothing is seen here; a step is 1/65536 of the range.
-    Precision.INT16X8: _Bounds(floor=0.0, ceiling=0.02, steps=64, relative=0.0),
+    Precision.INT16X8: _Bounds(floor=1e-3, ceiling=0.02, steps=64, relative=0.0),
 }
 
 
@@ -75,7 +80,8 @@ def tolerance(
     bounds = _BOUNDS[precision]
     extent = max((float(np.abs(output).max()) for output in golden if output.size), default=0.0)
     step = max(output_steps, default=0.0)
-    floor = max(bounds.floor * extent, bounds.steps * step, float(np.finfo(np.float32).tiny))
+    quantized = bool(step and bounds.steps)
+    floor = max(bounds.steps * step if quantized else bounds.floor * extent, float(np.finfo(np.float32).tiny))
     # A coarse quantization of small outputs must not put the ceiling below the floor.
     absolute = min(max(floor, _MARGIN * disagreement), max(floor, bounds.ceiling * extent))
     return Tolerance(absolute=absolute, relative=bounds.relative)

@@ -1,0 +1,141 @@
+"""Carrying out a step that changes a model, and keeping what it leaves. For conversion workers only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemeter_converters import models, recipes
+from edgemeter_converters.datasets import Samples
+from edgemeter_converters.exceptions import ConversionError
+from edgemeter_converters.models import LoadedModel
+from edgemeter_converters.steps.call import StepCall
+from edgemeter_converters.steps.transform import Context, Progress, Transformed
+from edgemeter_protos.v1 import refusal_pb2, variant_pb2
+
+_PROBE_SAMPLES = 8
+
+SUFFIXES = {"keras": ".keras", "torch": ".torchstage"}
+"""Of the file that keeps a changed model, by framework. A .torchstage is torch's pickle of a module: nobody
+but a conversion worker writes one, of a module whose package the operator trusts."""
+
+
+def carry_out(
+    call: StepCall,
+    model: LoadedModel,
+    original: LoadedModel,
+    training: Samples | None,
+    *,
+    task: str,
+    seed: int,
+    checkpoint_dir: Path,
+    progress: Progress,
+) -> tuple[LoadedModel, variant_pb2.Stage]:
+    """The model that the step leaves, and what was done.
+
+    Args:
+        model: what the steps before it left.
+        training: preprocessed, in the model's element types; None where the call needs none.
+
+    Raises:
+        ConversionError: the step can't be carried out, or what it leaves gives no numbers.
+    """
+    context = Context(
+        arguments=recipes.arguments_of(call),
+        original=original,
+        training=training,
+        task=task,
+        seed=seed,
+        checkpoint_dir=checkpoint_dir,
+        progress=progress,
+    )
+    name = call.name.replace("-", "_")
+    step = import_module(f"edgemeter_converters.compress.{model.framework}.{name}")
+    started_ns = time.perf_counter_ns()
+    left: Transformed = step.apply(model, context)
+    duration_ns = time.perf_counter_ns() - started_ns
+    _check_finite(call, left.model, training)
+    anatomy = models.anatomy(left.model)
+    stage = variant_pb2.Stage(
+        step=str(recipes.transforming(call)),
+        duration_ns=duration_ns,
+        parameters=left.model.parameters,
+        non_zero_parameters=anatomy.non_zero_parameters,
+        macs=anatomy.macs,
+        epochs=left.epochs,
+        first_loss=left.first_loss,
+        last_loss=left.last_loss,
+        notes=left.notes,
+    )
+    return left.model, stage
+
+
+def training_samples(
+    samples: Samples | None, calls: Sequence[StepCall], task: str, classes: int
+) -> Samples | None:
+    """`samples`, where one of the calls fine-tunes; None where none does.
+
+    Raises:
+        ConversionError: there are none, or they are of one class only.
+    """
+    needing = [call for call in calls if recipes.trains(call)]
+    if not needing:
+        return None
+    if samples is None or len(samples) == 0:
+        raise ConversionError(
+            f"{needing[0].name!r} fine-tunes, which takes training samples: give data, or write epochs=0",
+            reason=refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
+        )
+    if task and samples.labels is not None and classes > 1 and len(np.unique(samples.labels)) < 2:
+        raise ConversionError(
+            f"every training sample is of class {int(samples.labels[0])}: a model fine-tuned on one class "
+            "forgets the others; give samples of all classes",
+            reason=refusal_pb2.REFUSAL_REASON_NOT_A_DATASET,
+        )
+    return samples
+
+
+def save(model: LoadedModel, path: Path) -> None:
+    """Writes a changed model into a file named with its framework's suffix."""
+    if model.framework == "keras":
+        model.keras.save(path)
+        return
+    import torch
+
+    torch.save({"module": model.torch, "signature": model.signature.SerializeToString()}, path)
+
+
+def load(path: Path, file_name: str) -> LoadedModel:
+    """What `save` wrote."""
+    if Path(file_name).suffix == SUFFIXES["keras"]:
+        return models.load(path, file_name)
+    import torch
+
+    # A pickle, written by `save` in a conversion worker and named by its digest since.
+    kept: dict[str, Any] = torch.load(path, weights_only=False)
+    module = kept["module"].eval()
+    return LoadedModel(
+        framework="torch",
+        network=module,
+        signature=variant_pb2.Signature.FromString(kept["signature"]),
+        parameters=sum(each.numel() for each in module.parameters()),
+    )
+
+
+def _check_finite(call: StepCall, model: LoadedModel, training: Samples | None) -> None:
+    if training is not None:
+        inputs: tuple[NDArray[Any], ...] = tuple(array[:_PROBE_SAMPLES] for array in training.inputs)
+    elif any(-1 in spec.shape[1:] for spec in model.signature.inputs):
+        return
+    else:
+        inputs = tuple(
+            np.zeros((1, *spec.shape[1:]), dtype=np.dtype(spec.dtype)) for spec in model.signature.inputs
+        )
+    if not all(np.isfinite(output).all() for output in models.predict(model, inputs)):
+        raise ConversionError(f"{str(call)!r} left a model that gives NaN or infinity: it is not kept")

@@ -5,15 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemeter_converters.exceptions import RecipeError
-from edgemeter_converters.recipes import Percent, Ratio, Recipe, StepCall, Value, grammar
+from edgemeter_converters.recipes import Alternatives, Percent, Ratio, Recipe, StepCall, Value, grammar
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,12}", fullmatch=True)
-WORDS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_./-]{0,12}", fullmatch=True)
+WORDS = st.from_regex(r"[A-Za-z_/*][A-Za-z0-9_./:*-]{0,12}", fullmatch=True)
+ALTERNATIVES = st.lists(WORDS, min_size=2, max_size=4).map(lambda words: Alternatives(tuple(words)))
 INTEGERS = st.integers(-(10**9), 10**9)
 FLOATS = st.floats(-1e9, 1e9).map(lambda value: int(value) if value.is_integer() else value)
 NUMBERS = INTEGERS | FLOATS
 RATIOS = st.builds(Ratio, st.integers(0, 10**9), st.integers(0, 10**9))
-VALUES: st.SearchStrategy[Value] = NUMBERS | NUMBERS.map(Percent) | RATIOS | WORDS
+VALUES: st.SearchStrategy[Value] = NUMBERS | NUMBERS.map(Percent) | RATIOS | WORDS | ALTERNATIVES
 CALLS = st.builds(
     StepCall,
     name=NAMES,
@@ -29,7 +30,7 @@ def test_canonical_text_reads_back(recipe: Recipe) -> None:
     assert (written.steps, written.format) == (recipe.steps, recipe.format)
 
 
-@given(st.text() | st.text(alphabet="ab1:5%.,=()+@ -_eE/"))
+@given(st.text() | st.text(alphabet="ab1:5%.,=()+@ -_eE/|*"))
 def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
     refused = ""
     try:

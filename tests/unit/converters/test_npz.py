@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemeter_converters import datasets
-from edgemeter_converters.datasets import npz, splits
-from edgemeter_converters.datasets.dataset import Samples
+from edgemeter_converters.datasets import named_arrays, refusal
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_protos.v1 import refusal_pb2
+from edgemeter_protos.v1 import lab_pb2, refusal_pb2
 
 
 def numbered(first: int, samples: int) -> np.ndarray:
@@ -29,149 +28,6 @@ PARTED: dict[str, Any] = {
     "x_test": numbered(8, 4),
     "y_test": np.arange(4) % 3,
 }
-
-
-def test_keras_names_give_the_splits_as_they_are() -> None:
-    dataset = npz.from_arrays(PARTED)
-    assert (len(dataset.training), len(dataset.evaluation), dataset.classes) == (8, 4, 3)
-    assert dataset.evaluation.labels is not None
-    assert dataset.evaluation.labels.dtype == np.int64
-    np.testing.assert_array_equal(dataset.evaluation.inputs[0], PARTED["x_test"])
-    # All of training fits into the calibration split.
-    np.testing.assert_array_equal(np.sort(dataset.calibration[0], axis=0), PARTED["x_train"])
-
-
-def test_one_array_is_split_80_to_20_the_same_way_each_time() -> None:
-    x, y = numbered(0, 50), np.arange(50)
-    first, second = npz.from_arrays({"x": x, "y": y}), npz.from_arrays({"x": x, "y": y})
-    assert (len(first.training), len(first.evaluation)) == (40, 10)
-    np.testing.assert_array_equal(first.evaluation.inputs[0], second.evaluation.inputs[0])
-    assert first.evaluation.labels is not None
-    np.testing.assert_array_equal(x[first.evaluation.labels], first.evaluation.inputs[0])
-
-
-@given(st.integers(2, 300))
-def test_a_split_leaves_nothing_out_and_takes_nothing_twice(samples: int) -> None:
-    whole = Samples(inputs=(np.arange(samples)[:, None],))
-    training, evaluation = splits.split(whole)
-    together = np.concatenate([training.inputs[0], evaluation.inputs[0]])
-    assert sorted(together[:, 0]) == list(range(samples))
-    assert len(training) >= 1
-    assert len(evaluation) >= 1
-
-
-def test_the_split_is_pinned() -> None:
-    # Were this to change, every variant would be built anew and results before and after not compare.
-    _, evaluation = splits.split(Samples(inputs=(np.arange(20)[:, None],)))
-    assert evaluation.inputs[0][:, 0].tolist() == [11, 12, 14, 16]
-
-
-def test_no_labels() -> None:
-    dataset = npz.from_arrays({"x": numbered(0, 10)})
-    assert (dataset.classes, dataset.evaluation.labels) == (0, None)
-
-
-def test_labels_in_a_column() -> None:
-    dataset = npz.from_arrays({**PARTED, "y_test": PARTED["y_test"][:, None].astype(np.uint8)})
-    assert dataset.evaluation.labels is not None
-    assert dataset.evaluation.labels.shape == (4,)
-
-
-def test_calibration_is_at_most_200_different_samples_and_none_of_evaluation() -> None:
-    train = np.concatenate([numbered(0, 300), numbered(0, 300), numbered(1000, 50)])
-    dataset = npz.from_arrays({"x_train": train, "x_test": numbered(1000, 50)})
-    calibration = {sample.tobytes() for sample in dataset.calibration[0]}
-    assert len(calibration) == len(dataset.calibration[0]) == 200
-    assert not calibration & {sample.tobytes() for sample in dataset.evaluation.inputs[0]}
-
-
-def test_calibration_is_empty_where_training_is_all_evaluation() -> None:
-    dataset = npz.from_arrays({"x_train": numbered(0, 5), "x_test": numbered(0, 5)})
-    assert dataset.calibration[0].shape == (0, 2, 3)
-
-
-def test_given_calibration_is_taken_whole() -> None:
-    dataset = npz.from_arrays({**PARTED, "x_calibration": numbered(100, 3)})
-    np.testing.assert_array_equal(dataset.calibration[0], numbered(100, 3))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        pytest.param(
-            {"x_calibration": numbered(10, 5)},
-            "2 of 5 samples in 'x_calibration' are evaluation samples too (the first: number 0); "
-            "quality would be flattered: remove them",
-            id="calibration overlaps evaluation",
-        ),
-        pytest.param(
-            {"x_calibration": numbered(100, 5).astype(np.float64)},
-            "'x_calibration' is float64 of shape (2, 3) a sample, "
-            "evaluation is float32 of shape (2, 3): they must be alike",
-            id="calibration of another type",
-        ),
-        pytest.param(
-            {"x_test": None},
-            "no array 'x_test' (there: 'x_train', 'y_train', 'y_test'); "
-            "save x_train, y_train, x_test and y_test, or x and y",
-            id="an array missing",
-        ),
-        pytest.param(
-            {"x": numbered(0, 5)},
-            "it has 'x' as well as 'x_train' or 'x_test': keep one way of naming the splits",
-            id="two ways",
-        ),
-        pytest.param({"y_test": np.arange(3)}, "'x_test' has 4 samples, 'y_test' has 3", id="lengths"),
-        pytest.param(
-            {"y_test": np.eye(4)},
-            "'y_test' is float64 of shape (4, 4): labels are integers of shape (samples,); "
-            "for one-hot labels save labels.argmax(axis=1)",
-            id="one-hot",
-        ),
-        pytest.param(
-            {"y_test": np.zeros(4)},
-            "'y_test' is float64 of shape (4,): labels are integers of shape (samples,)",
-            id="float labels",
-        ),
-        pytest.param(
-            {"y_test": np.array([0, 1, -1, 0])},
-            "'y_test' goes from -1 to 1: labels count from 0",
-            id="negative",
-        ),
-        pytest.param(
-            {"x_test": np.where(numbered(8, 4) == 60, np.nan, numbered(8, 4))},
-            "'x_test' holds NaN or infinity, first in sample 2",
-            id="NaN",
-        ),
-        pytest.param(
-            {"x_test": np.zeros((0, 2, 3))}, "'x_test' is empty: its shape is (0, 2, 3)", id="empty"
-        ),
-        pytest.param(
-            {"x_test": np.zeros(4)}, "'x_test' has shape (4,): inputs are (samples, …)", id="no dimensions"
-        ),
-        pytest.param(
-            {"x_test": np.full((4, 2), "a")},
-            "'x_test' holds <U1: inputs are integers, floats or booleans",
-            id="text",
-        ),
-        pytest.param(
-            {"x_test": np.zeros((4, 3, 2), np.float32)},
-            "'x_train' is float32 of shape (2, 3) a sample, 'x_test' is float32 of shape (3, 2): "
-            "they must be alike",
-            id="splits of two shapes",
-        ),
-    ],
-)
-def test_refuses_arrays(changes: dict[str, Any], message: str) -> None:
-    arrays = {name: array for name, array in {**PARTED, **changes}.items() if array is not None}
-    with pytest.raises(ValueError, match=r".") as refused:
-        npz.from_arrays(arrays)
-    assert str(refused.value) == message
-
-
-def test_one_sample_can_not_be_split() -> None:
-    with pytest.raises(ValueError, match="'x' has 1 sample: at least 2 are needed"):
-        npz.from_arrays({"x": numbered(0, 1)})
 
 
 def write(path: Path, members: dict[str, bytes]) -> Path:
@@ -233,7 +89,7 @@ def test_refuses_what_is_no_npz(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"d\.npz: it is no \.npz file") as refused:
         datasets.read(path, "d.npz")
     assert refused.value.reason == refusal_pb2.REFUSAL_REASON_NOT_A_DATASET
-    with pytest.raises(ConversionError, match=r"d\.csv: data is read from \.npz files"):
+    with pytest.raises(ConversionError, match=r"d\.csv: data is read from \.npz, \.npy, \.zip, "):
         datasets.read(path, "d.csv")
     with pytest.raises(ConversionError, match=r"d\.npz: there is no such file"):
         datasets.read(tmp_path / "nowhere", "d.npz")
@@ -252,7 +108,7 @@ def test_refuses_a_truncated_file(cut: float, tmp_path_factory: pytest.TempPathF
 
 def test_refuses_what_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "d.npz", x=np.zeros((100, 1000)))
-    monkeypatch.setattr(npz, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(refusal, "MAX_BYTES", 100_000)
     with pytest.raises(
         ConversionError, match=r"d\.npz: its arrays take 800,128 bytes, at most 100,000"
     ) as refused:
@@ -278,30 +134,129 @@ def test_derived_files_are_the_same_bytes_for_the_same_arrays(tmp_path: Path) ->
         assert written["labels"].tolist() == [1, 2]
 
 
+def same(first: datasets.Dataset, second: datasets.Dataset) -> bool:
+    return (
+        datasets.samples_digest(first.training) == datasets.samples_digest(second.training)
+        and datasets.samples_digest(first.evaluation) == datasets.samples_digest(second.evaluation)
+        and datasets.inputs_digest(first.calibration) == datasets.inputs_digest(second.calibration)
+        and (first.classes, first.class_names, first.calibration_given)
+        == (second.classes, second.class_names, second.calibration_given)
+    )
+
+
+@given(
+    samples=st.integers(4, 300),
+    inputs=st.integers(1, 3),
+    dtype=st.sampled_from([np.uint8, np.float32, np.float64, np.int16]),
+    labelled=st.booleans(),
+    calibrated=st.booleans(),
+    named=st.booleans(),
+)
+def test_what_was_written_is_read_as_the_same(
+    samples: int,
+    inputs: int,
+    dtype: type,
+    labelled: bool,
+    calibrated: bool,
+    named: bool,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    random = np.random.RandomState(samples)
+    arrays: dict[str, np.ndarray] = {
+        f"x_{number}": random.randint(0, 256, (samples, 9, number + 1)).astype(dtype)
+        for number in range(inputs)
+    }
+    if labelled:
+        arrays["y"] = np.arange(samples) % 3
+        if named:
+            arrays["class_names"] = np.array(["cat", "d\u00f6g", "emu", "gnu"])
+    if calibrated:
+        arrays |= {
+            f"x_calibration_{number}": random.randint(0, 256, (7, 9, number + 1)).astype(dtype)
+            for number in range(inputs)
+        }
+    dataset = named_arrays.from_arrays(arrays)
+    folder = tmp_path_factory.mktemp("canonical")
+    datasets.write(folder / "first", dataset)
+    again = datasets.read(folder / "first", "canonical.npz")
+    assert same(dataset, again)
+    datasets.write(folder / "second", again)
+    assert (folder / "first").read_bytes() == (folder / "second").read_bytes()
+
+
+def test_bytes_do_not_depend_on_how_memory_is_laid_out(tmp_path: Path) -> None:
+    x = np.arange(24, dtype=np.int32).reshape(4, 3, 2)
+    for name, array in (("plain", x), ("other", np.asfortranarray(x).astype(">i4"))):
+        datasets.write_inputs(tmp_path / name, (array,))
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_an_npy_file_is_inputs_of_which_a_fifth_evaluates(tmp_path: Path) -> None:
+    np.save(tmp_path / "d.npy", numbered(0, 50))
+    dataset = datasets.read(tmp_path / "d.npy", "d.npy")
+    assert (len(dataset.training), len(dataset.evaluation), dataset.classes) == (40, 10, 0)
+
+
 @pytest.mark.parametrize(
-    "other",
+    ("content", "message"),
     [
-        pytest.param(numbered(1, 3), id="other numbers"),
-        pytest.param(numbered(0, 3)[::-1], id="another order"),
-        pytest.param(numbered(0, 3).reshape(3, 3, 2), id="another shape"),
-        pytest.param(numbered(0, 3).astype(np.float64), id="another type"),
+        pytest.param(b"", "d.npy: an array can't be read (EOF", id="empty"),
+        pytest.param(b"digits" * 9, "d.npy: an array can't be read (the magic string", id="text"),
+        pytest.param(
+            boastful((10**9, 10**3)),
+            "d.npy: its array is cut short: its header says (1000000000, 1000) of float32",
+            id="a header that would allocate 4 TB",
+        ),
+        pytest.param(
+            npy(np.array([{}, []], dtype=object), pickled=True),
+            "d.npy: its array holds Python objects, which would need unpickling",
+            id="a pickle",
+        ),
+        pytest.param(npy(np.zeros(5)), "d.npy: 'x' has shape (5,): inputs are (samples", id="no samples"),
     ],
 )
-def test_digests_tell_splits_apart(other: np.ndarray) -> None:
-    assert datasets.inputs_digest((other,)) != datasets.inputs_digest((numbered(0, 3),))
+def test_refuses_npy_files(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "blob").write_bytes(content)
+    with pytest.raises(ConversionError) as refused:
+        datasets.read(tmp_path / "blob", "d.npy")
+    assert refused.value.message.startswith(message)
+    assert refused.value.reason == refusal_pb2.REFUSAL_REASON_NOT_A_DATASET
 
 
-def test_digests_do_not_depend_on_how_memory_is_laid_out() -> None:
-    array = numbered(0, 4)
-    for same in (np.asfortranarray(array), array.astype(">f4"), np.repeat(array, 2, axis=0)[::2]):
-        assert datasets.inputs_digest((same,)) == datasets.inputs_digest((array,))
+@pytest.mark.parametrize(
+    ("reading", "message"),
+    [
+        pytest.param(
+            lab_pb2.DataReading(image_height=8, image_width=8),
+            "d.npz: it holds no pictures: leave --image-size out",
+            id="a picture size",
+        ),
+        pytest.param(
+            lab_pb2.DataReading(label_column="y"),
+            "d.npz: it has no columns: leave --input-column and --label-column out",
+            id="a label column",
+        ),
+    ],
+)
+def test_refuses_to_be_told_what_it_can_not_use(
+    reading: lab_pb2.DataReading, message: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "d.npz", **PARTED)
+    with pytest.raises(ConversionError) as refused:
+        datasets.read(tmp_path / "d.npz", "d.npz", reading)
+    assert refused.value.message == message
 
 
-def test_labels_count_in_the_digest_of_samples() -> None:
-    inputs = (numbered(0, 2),)
-    digests = {
-        datasets.samples_digest(Samples(inputs=inputs)),
-        datasets.samples_digest(Samples(inputs=inputs, labels=np.array([0, 1]))),
-        datasets.samples_digest(Samples(inputs=inputs, labels=np.array([1, 0]))),
-    }
-    assert len(digests) == 3
+@given(data=st.data())
+def test_a_damaged_byte_is_refused_or_harmless(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("damage")
+    np.savez_compressed(folder / "whole.npz", **PARTED)
+    content = bytearray((folder / "whole.npz").read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    (folder / "damaged").write_bytes(content)
+    try:
+        datasets.read(folder / "damaged", "d.npz")
+    except ConversionError as error:
+        assert "\n" not in error.message  # noqa: PT017

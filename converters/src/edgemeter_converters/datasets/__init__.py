@@ -1,49 +1,86 @@
-"""Data to calibrate, train and evaluate with, one file a container."""
+"""Data to calibrate, train and evaluate with, one file a container.
+
+Whatever it comes in, it is brought into one form once, when it is added: an .npz of splits, by `write`. That
+is what variants are built with.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
-from edgemeter_converters.datasets import npz
+from edgemeter_converters.datasets import archive, layout, npz, picture_folder, tables
 from edgemeter_converters.datasets.dataset import Dataset, Inputs, Samples
 from edgemeter_converters.datasets.digests import inputs_digest, samples_digest
 from edgemeter_converters.datasets.fit import check_fits
-from edgemeter_converters.datasets.npz import write_inputs, write_labels
-from edgemeter_converters.exceptions import ConversionError
-from edgemeter_protos.v1 import refusal_pb2, variant_pb2
+from edgemeter_converters.datasets.function import call, is_function
+from edgemeter_converters.datasets.npz import write, write_inputs, write_labels
+from edgemeter_converters.datasets.refusal import not_a_dataset
+from edgemeter_converters.datasets.splits import calibration
+from edgemeter_protos.v1 import lab_pb2, variant_pb2
 
 __all__ = [
     "READERS",
     "Dataset",
     "Inputs",
     "Samples",
+    "calibration",
+    "call",
     "check_fits",
     "input_specs",
     "inputs_digest",
+    "is_function",
     "read",
     "samples_digest",
+    "write",
     "write_inputs",
     "write_labels",
 ]
 
-READERS = MappingProxyType({".npz": npz.read})
+
+def _read_zip(path: Path, file_name: str, reading: lab_pb2.DataReading) -> Dataset:
+    with archive.opened(path, file_name) as opened:
+        pictures = any(map(layout.is_picture, opened.entries))
+        rows = any(map(layout.is_table, opened.entries))
+        if pictures and rows:
+            raise not_a_dataset(file_name, "it holds pictures as well as tables: pack one or the other")
+        if rows:
+            return tables.read_archive(opened, reading)
+        if pictures:
+            return picture_folder.read(opened, reading)
+        raise not_a_dataset(
+            file_name, "it holds no pictures and no tables: pack class folders of pictures, or .parquet files"
+        )
+
+
+READERS: MappingProxyType[str, Callable[[Path, str, lab_pb2.DataReading], Dataset]] = MappingProxyType(
+    {
+        ".npz": npz.read,
+        ".npy": npz.read_array,
+        ".zip": _read_zip,
+        ".parquet": tables.read_file,
+        ".arrow": tables.read_file,
+    }
+)
 """By the file name's suffix."""
 
 
-def read(path: Path, file_name: str) -> Dataset:
+def read(path: Path, file_name: str, reading: lab_pb2.DataReading | None = None) -> Dataset:
     """The dataset in a file whose kind its name's suffix tells.
+
+    Args:
+        path: where it is, by whatever name.
+        file_name: what its user calls it.
+        reading: what the file does not say itself.
 
     Raises:
         ConversionError: NOT_A_DATASET, or TOO_LARGE.
     """
     reader = READERS.get(Path(file_name).suffix.lower())
     if reader is None:
-        raise ConversionError(
-            f"{file_name}: data is read from {', '.join(READERS)} files",
-            reason=refusal_pb2.REFUSAL_REASON_NOT_A_DATASET,
-        )
-    return reader(path, file_name)
+        raise not_a_dataset(file_name, f"data is read from {', '.join(READERS)} files")
+    return reader(path, file_name, reading or lab_pb2.DataReading())
 
 
 def input_specs(inputs: Inputs) -> tuple[variant_pb2.TensorSpec, ...]:

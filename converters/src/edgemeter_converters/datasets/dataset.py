@@ -24,10 +24,18 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Splits of one kind of sample. No calibration sample is an evaluation sample."""
+    """Splits of one kind of sample. No evaluation sample is a training or a calibration sample too.
+
+    Attributes:
+        calibration: those that came with the data, or at most 200 picked from training.
+        calibration_given: that they came with the data.
+        classes: one more than the highest label, or as many as there are names; 0 where there are no labels.
+        class_names: by label; empty where the data names none.
+    """
 
     training: Samples
     calibration: Inputs
     evaluation: Samples
     classes: int
-    """One more than the highest label; 0 where there are none."""
+    calibration_given: bool = False
+    class_names: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Which samples calibrate and which evaluate. Pure: the same arrays give the same splits everywhere."""
+"""Which samples calibrate, train and evaluate. Pure: the same arrays give the same splits everywhere."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeter_converters.datasets.dataset import Inputs, Samples
-from edgemeter_converters.datasets.digests import sample_digest
+from edgemeter_converters.datasets.dataset import Dataset, Inputs, Samples
+from edgemeter_converters.datasets.digests import sample_digest, sample_digests
 
 MAX_CALIBRATION_SAMPLES = 200
 """Ranges settle within a few hundred; TensorFlow's guide to post-training quantization says 100 to 500."""
@@ -20,21 +20,33 @@ SPLIT_SEED = 20210901
 
 
 def split(samples: Samples) -> tuple[Samples, Samples]:
-    """Training and evaluation: a seeded 80/20 split, at least one sample in each (two samples or more)."""
-    order = _order(len(samples))
-    evaluation = max(1, round(EVALUATION_SHARE * len(samples)))
-    return _take(samples, np.sort(order[evaluation:])), _take(samples, np.sort(order[:evaluation]))
+    """Training and evaluation: a seeded 80/20 split, at least one sample in each (two samples or more).
 
+    A sample that is there twice may end in either, never in both: training gives it up.
 
-def pick_calibration(training: Inputs, evaluation: Inputs) -> Inputs:
-    """At most 200 different samples of `training`, seeded; never one that is in `evaluation` too.
-
-    Empty where every training sample is also an evaluation sample.
+    Raises:
+        ValueError: there is nothing left to train with: all samples are alike.
     """
-    seen = _digests(evaluation)
+    order = _order(len(samples))
+    share = max(1, round(EVALUATION_SHARE * len(samples)))
+    evaluation = _take(samples, np.sort(order[:share]))
+    rest = np.sort(order[share:])
+    seen = set(sample_digests(evaluation.inputs))
+    kept = [index for index in rest if sample_digest(samples.inputs, int(index)) not in seen]
+    if not kept:
+        raise ValueError("its samples are all the same, or nearly: none is left to train with")
+    return _take(samples, np.array(kept, dtype=np.intp)), evaluation
+
+
+def pick_calibration(training: Inputs, evaluation: Inputs, count: int = MAX_CALIBRATION_SAMPLES) -> Inputs:
+    """At most `count` different samples of `training`, seeded; never one that is in `evaluation` too.
+
+    Fewer are the first of more. Empty where every training sample is also an evaluation sample.
+    """
+    seen = set(sample_digests(evaluation))
     picked: list[int] = []
     for index in _order(len(training[0])):
-        if len(picked) == MAX_CALIBRATION_SAMPLES:
+        if len(picked) == count:
             break
         digest = sample_digest(training, int(index))
         if digest not in seen:
@@ -43,14 +55,17 @@ def pick_calibration(training: Inputs, evaluation: Inputs) -> Inputs:
     return tuple(array[np.array(picked, dtype=np.intp)] for array in training)
 
 
-def overlap(calibration: Inputs, evaluation: Inputs) -> list[int]:
-    """Indices of the calibration samples that are evaluation samples too."""
-    seen = _digests(evaluation)
-    return [index for index in range(len(calibration[0])) if sample_digest(calibration, index) in seen]
+def calibration(dataset: Dataset, count: int) -> Inputs:
+    """At most `count` samples to calibrate with: the first of those that came with the data, or picked."""
+    if dataset.calibration_given or count <= len(dataset.calibration[0]):
+        return tuple(array[:count] for array in dataset.calibration)
+    return pick_calibration(dataset.training.inputs, dataset.evaluation.inputs, count)
 
 
-def _digests(inputs: Inputs) -> set[bytes]:
-    return {sample_digest(inputs, index) for index in range(len(inputs[0]))}
+def overlap(samples: Inputs, evaluation: Inputs) -> list[int]:
+    """Indices of those of `samples` that are evaluation samples too."""
+    seen = set(sample_digests(evaluation))
+    return [index for index, digest in enumerate(sample_digests(samples)) if digest in seen]
 
 
 def _order(samples: int) -> NDArray[np.intp]:

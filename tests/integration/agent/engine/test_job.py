@@ -33,7 +33,10 @@ def test_a_job_gives_each_variant_a_complete_result(
     evaluation_path = tmp_path / "evaluation.npz"
     np.savez(evaluation_path, input_0=images)
     names = ("float32", "int8")
-    outcome = measure(job([variant(name) for name in names], str(evaluation_path), quality_samples=12))
+    variants = [variant(name) for name in names]
+    # The one takes the samples as they are, the other preprocessed.
+    variants[1].preprocessing.add(scale=0.5, mean=[0.25])
+    outcome = measure(job(variants, str(evaluation_path), quality_samples=12))
 
     assert outcome.done
     assert [event.result.variant_id for event in outcome.results] == ["id-float32", "id-int8"]
@@ -81,7 +84,8 @@ def test_a_job_gives_each_variant_a_complete_result(
         with np.load(event.outputs_path, allow_pickle=False) as outputs:
             assert list(outputs) == ["output_0"]
             assert outputs["output_0"].dtype == np.float32
-            np.testing.assert_array_equal(outputs["output_0"], directly(models.path(name), images[:12]))
+            taken_in = images[:12] if name == "float32" else images[:12] * np.float32(0.5) - np.float32(0.25)
+            np.testing.assert_array_equal(outputs["output_0"], directly(models.path(name), taken_in))
 
     fractions = [event.progress.fraction for event in outcome.events if event.HasField("progress")]
     phases = {event.progress.phase for event in outcome.events if event.HasField("progress")}

@@ -46,6 +46,7 @@ def _lloyd(flat: NDArray[np.float64], clusters: int) -> tuple[NDArray[np.int64],
         return np.searchsorted(different, flat).astype(np.int64), different
     ordered = np.sort(flat)
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    squares = np.concatenate([[0.0], np.cumsum(ordered**2)])
     # One centroid takes the mean; of more, the first and the last start at the ends.
     centroids = (
         np.linspace(ordered[0], ordered[-1], clusters) if clusters > 1 else ordered.mean(keepdims=True)
@@ -55,9 +56,26 @@ def _lloyd(flat: NDArray[np.float64], clusters: int) -> tuple[NDArray[np.int64],
         edges = np.concatenate([[0], bounds, [len(ordered)]])
         counts = np.diff(edges)
         means = np.where(counts > 0, np.diff(sums[edges]) / np.maximum(counts, 1), centroids)
+        if (counts == 0).any():
+            means = _refilled(means, counts, np.diff(squares[edges]))
         if np.array_equal(means, centroids):
             break
         centroids = means
     indices = np.searchsorted((centroids[1:] + centroids[:-1]) / 2, flat, side="left")
     used, indices = np.unique(indices, return_inverse=True)
     return indices.reshape(flat.shape).astype(np.int64), centroids[used]
+
+
+def _refilled(
+    means: NDArray[np.float64], counts: NDArray[np.int64], squares: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Puts a centroid that no value is nearest to beside the one that is worst for its values."""
+    spread = np.maximum(squares - counts * means**2, 0.0)
+    worst = int(spread.argmax())
+    if spread[worst] == 0:
+        return means
+    deviation = np.sqrt(spread[worst] / counts[worst])
+    refilled = means.copy()
+    refilled[int(counts.argmin())] = means[worst] + deviation
+    refilled[worst] -= deviation
+    return np.sort(refilled)

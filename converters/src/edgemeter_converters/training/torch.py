@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgemeter_converters.datasets.dataset import Samples
 from edgemeter_converters.exceptions import ConversionError
@@ -22,6 +23,10 @@ from edgemeter_protos.v1 import refusal_pb2
 
 PROGRESS_SECONDS = 1.0
 """Between two reports within an epoch."""
+
+
+STATISTICS_BATCHES = 100
+"""At most, that batch normalization's final statistics are taken over."""
 
 
 class Hold:
@@ -101,6 +106,8 @@ def fine_tune(
             run.train_epoch()
             run.keep()
     module.eval()
+    if not keep_statistics:
+        run.settle_statistics()
     return History(
         epochs=run.epoch, first_loss=run.losses[0], last_loss=run.losses[-1], notes=(note,) if note else ()
     )
@@ -206,6 +213,28 @@ class _Run:
         self.epoch, self.losses = state["epoch"], state["losses"]
         self._hold.restore(state["hold"])
         return ""
+
+    def settle_statistics(self) -> None:
+        """Takes batch normalization's statistics anew: running averages lag behind weights that have moved
+        much, for hundreds of steps where a network has a momentum of .01 (Li et al., EagleEye,
+        arXiv:2007.02491, section 3)."""
+        found = [each for each in self._module.modules() if isinstance(each, _BatchNorm)]
+        layers = [each for each in found if each.track_running_stats]
+        size = self._tuning.batch_size
+        if not layers or min(size, len(self._samples)) < 2 or self._one_by_one:
+            return
+        momenta = [each.momentum for each in layers]
+        for each in layers:
+            each.reset_running_stats()
+            each.momentum = None  # A plain mean over all batches.
+            each.train()
+        batches = schedule.epoch_batches(len(self._samples), size, self._tuning.seed, self._tuning.epochs)
+        with torch.no_grad():
+            for indices in batches[:STATISTICS_BATCHES]:
+                call(self._module, tensors(self._samples, indices))
+        for each, momentum in zip(layers, momenta, strict=True):
+            each.momentum = momentum
+            each.eval()
 
     def _tell(self, share: float, loss: float, *, last: bool) -> None:
         now = time.monotonic()

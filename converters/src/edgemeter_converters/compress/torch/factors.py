@@ -88,9 +88,8 @@ def computes_the_same(layer: _ConvNd, factors: FactorizedConv) -> bool:
             expected, found = whole(inputs), factors(inputs)
         except (RuntimeError, TypeError, ValueError):
             return False
-    return expected.shape == found.shape and torch.allclose(
-        expected, found, rtol=0, atol=1e-4 * float(expected.abs().max())
-    )
+    allowed = 1e-4 * float(expected.abs().max())
+    return bool(expected.shape == found.shape and torch.allclose(expected, found, rtol=0, atol=allowed))
 
 
 def singular_values(matrix: Any) -> list[float]:
@@ -117,7 +116,7 @@ def _linear(like: nn.Linear, inputs: int, outputs: int, weight: Any, bias: Any) 
 
 
 def _thinner(like: _ConvNd, weight: Any) -> Any:
-    """The same convolution, with its kernel, stride, padding and dilation, between other channels; no bias."""
+    """The same convolution, with its kernel, stride, padding and dilation, of other channels and no bias."""
     made = copy.deepcopy(like)
     made.out_channels, made.in_channels = weight.shape[:2]
     made.weight = nn.Parameter(weight.to(like.weight.dtype).contiguous(), like.weight.requires_grad)

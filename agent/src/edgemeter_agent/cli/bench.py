@@ -118,8 +118,10 @@ def plan_of(args: argparse.Namespace) -> plan_pb2.Plan:
 
 
 def format_of(path: Path) -> str:
-    """What its name says, or a TFLite model's own mark. Raises ValueError, a line for the user, for a file that
-    can't be read or is in no known format."""
+    """What its name says, or a TFLite model's own mark.
+
+    Raises ValueError, a line for the user, for a file that can't be read or is in no known format.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(8)

@@ -59,8 +59,7 @@ def writable_copy(model: LoadedModel) -> Any:
         ) from error
     for each in list(module.modules()):
         if parametrize.is_parametrized(each):
-            for name in list(each.parametrizations):
-                parametrize.remove_parametrizations(each, name, leave_parametrized=True)
+            _settle(each)
     parameters = [each for each in module.parameters() if each.is_floating_point()]
     if not any(each.requires_grad for each in parameters):
         # Frozen for inference, not in order to keep a part of it from training.
@@ -68,6 +67,24 @@ def writable_copy(model: LoadedModel) -> Any:
             each.requires_grad_(True)
     module.eval()
     return module
+
+
+def _settle(module: Any) -> None:
+    """Replaces a copied module's parametrizations with plain weights.
+
+    Not by `remove_parametrizations`: that undoes the class that the copy shares with what it was copied from.
+    """
+    values = {name: getattr(module, name).detach().clone() for name in module.parametrizations}
+    trained = {
+        name: any(each.requires_grad for each in of.parameters())
+        for name, of in module.parametrizations.items()
+    }
+    module.__class__ = type(module).__bases__[0]
+    del module.parametrizations
+    # Weight norm's, that translates older checkpoints' names, and can't be pickled.
+    module._load_state_dict_pre_hooks.clear()
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value, requires_grad=trained[name]))
 
 
 def transformed(model: LoadedModel, module: Any) -> LoadedModel:

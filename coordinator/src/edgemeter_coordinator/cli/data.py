@@ -19,20 +19,50 @@ if TYPE_CHECKING:
 app = noun("The data that the coordinator knows.")
 
 
-@app.command(epilog=example("edgemeter data add digits.npz"))
+@app.command(epilog=example("edgemeter data add photos/ --image-size 224x224"))
 @with_coordinator
 def add(
     where: Where,
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A data file, such as an .npz.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH|FUNCTION",
+            help="An .npz, .npy, .parquet or .arrow file; a folder of such tables, or of class folders of "
+            "pictures, or a .zip of one; or package.module:function, which the coordinator then calls.",
+        ),
+    ],
     name: Annotated[str | None, typer.Option(help="A name for it; the file's stem where left out.")] = None,
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="Pictures are resized to cover this and cut at the centre; needed where sizes differ.",
+        ),
+    ] = None,
+    input_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN", help="A table's input, in the model's order; may be repeated. Else all others."
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="A table's labels; else the column named label.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Uploads a data file and has it checked. Nothing is sent twice."""
+    """Uploads data and has it checked. Nothing is sent twice."""
     from edgemeter_coordinator.cli import records
+    from edgemeter_coordinator.sdk import data_source
 
+    size = data_source.image_size(image_size) if image_size is not None else None
     with where.connect() as lab, Bars() as bars:
         added = lab.add_dataset(
-            path, name, progress=lambda done, total: bars.show([upload_step(path, done, total)])
+            source,
+            name,
+            image_size=size,
+            input_columns=input_column or (),
+            label_column=label_column,
+            progress=lambda done, total: bars.show([upload_step(Path(source), done, total)]),
         )
     if as_json:
         print_json({**records.dataset(added.dataset), "known": added.known})
@@ -72,5 +102,5 @@ def _print(datasets: Iterable[lab_pb2.Dataset]) -> None:
             )
             for dataset in datasets
         ],
-        empty="no data yet: `edgemeter data add FILE` brings some",
+        empty="no data yet: `edgemeter data add PATH` brings some",
     )

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 import grpc
 
-from edgemeter_coordinator.sdk import upload
+from edgemeter_coordinator.sdk import data_source, upload
 from edgemeter_coordinator.sdk.channel import open_channel, translate
 from edgemeter_coordinator.sdk.errors import EdgemeterError, Refused
 from edgemeter_coordinator.sdk.settings import Settings
@@ -95,14 +95,45 @@ class Lab:
         return list(self._call(self.stub.ListDatasets, lab_pb2.ListDatasetsRequest()).datasets)
 
     def add_dataset(
-        self, path: str | Path, name: str | None = None, *, progress: upload.Progress | None = None
+        self,
+        source: str | Path,
+        name: str | None = None,
+        *,
+        image_size: tuple[int, int] | None = None,
+        input_columns: Iterable[str] = (),
+        label_column: str | None = None,
+        progress: upload.Progress | None = None,
     ) -> lab_pb2.AddDatasetResponse:
-        """As add_model, for a data file. Refused with NOT_A_DATASET or ALREADY_EXISTS."""
-        path = Path(path)
-        digest = upload.upload(path, channel=self._channel, address=self.address, progress=progress)
+        """As add_model, for data: a file, a folder, or "package.module:function".
+
+        A folder, of class folders of pictures or of .parquet and .arrow files, is packed and sent as one
+        file. A function is called by the coordinator, where its operator allows the package.
+
+        Args:
+            image_size: height and width that pictures are brought to, where they differ.
+            input_columns: of a table; all but the label's where none is given.
+            label_column: of a table; "label" where none is given.
+
+        Raises EdgemeterError for a folder without data; Refused with NOT_A_DATASET, ALREADY_EXISTS, or
+        UNSAFE_MODEL where a function's package is not allowed.
+        """
+        height, width = image_size or (0, 0)
         request = lab_pb2.AddDatasetRequest(
-            digest=digest, name=_sendable(name or path.stem), file_name=_sendable(path.name)
+            reading=lab_pb2.DataReading(
+                image_height=height,
+                image_width=width,
+                input_columns=input_columns,
+                label_column=label_column or "",
+            )
         )
+        if function := data_source.function_of(source):
+            request.function, request.name = function, name or function.rpartition(":")[2]
+            return self._call(self.stub.AddDataset, request, _LOAD_TIMEOUT_S)
+        with data_source.as_file(Path(source)) as path:
+            request.digest = upload.upload(
+                path, channel=self._channel, address=self.address, progress=progress
+            )
+            request.name, request.file_name = _sendable(name or path.stem), _sendable(path.name)
         return self._call(self.stub.AddDataset, request, _LOAD_TIMEOUT_S)
 
     def recipes(self) -> list[lab_pb2.Recipe]:

@@ -87,6 +87,31 @@ def flattened(network: Any) -> Any:
     return Flattened()
 
 
+def weights(network: Any) -> list[Any]:
+    """Each weight tensor of a module, an exported program or a TorchScript once: parameters, the running
+    statistics and whatever else is constant, as far as it is of floats. Ties count once."""
+    import torch
+
+    found: dict[Any, Any] = {}
+    named = [*network.parameters(), *network.buffers()]
+    if isinstance(network, torch.jit.ScriptModule):
+        named += frozen_constants(network)
+    elif not isinstance(network, torch.nn.Module):
+        named += [each for each in network.constants.values() if isinstance(each, torch.Tensor)]
+    for tensor in named:
+        if tensor.ndim and (tensor.is_floating_point() or tensor.is_quantized):
+            found.setdefault((tensor.data_ptr() or id(tensor), tuple(tensor.shape)), tensor)
+    return list(found.values())
+
+
+def frozen_constants(script: Any) -> list[Any]:
+    """Tensors that `torch.jit.freeze` wrote into the graph of a TorchScript."""
+    # Nodes live as long as their graph.
+    graph = script.inlined_graph
+    nodes = graph.findAllNodes("prim::Constant")
+    return [node.t("value") for node in nodes if node.hasAttribute("value") and node.kindOf("value") == "t"]
+
+
 def predict(network: Any, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
     """The module's own outputs, float64, batch first: one array an output."""
     import torch
@@ -185,7 +210,7 @@ def loaded(
                 for name, tensor in zip(output_names(one), tensors, strict=True)
             ],
         ),
-        parameters=sum(each.numel() for each in module.parameters()),
+        parameters=sum(each.numel() for each in weights(module)),
     )
 
 

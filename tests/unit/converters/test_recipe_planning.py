@@ -189,8 +189,12 @@ def test_a_plain_name_means_the_models_natural_format(framework: str, format_: s
 @pytest.mark.parametrize(
     ("text", "framework", "reason"),
     [
-        ("prune(0.5)", "onnx", "'prune' changes the network, which takes a Keras or torch module, and "),
-        ("float32@tflite", "onnx", "ONNX can't be written as 'tflite'; its natural format is 'onnx'"),
+        (
+            "prune(0.5)",
+            "onnx",
+            "'prune' changes the network, which takes a Keras model or a torch module, and this is an ONNX ",
+        ),
+        ("float32@tflite", "onnx", "an ONNX file can't be written as 'tflite'; its natural format is 'onnx'"),
         ("prune(0.5)+int8", "keras", ""),
         ("prune-channels(0.3)+qat@tflite", "torch", ""),
     ],
@@ -240,6 +244,16 @@ def test_every_recipe_applies_or_says_why_not(framework: str) -> None:
     answers = recipes.applicability(framework)
     assert any(each.applies for each in answers)
     assert all(each.reason for each in answers if not each.applies)
+    named = [each.recipe for each in answers]
+    assert len(named) == len(set(named))
+
+
+def test_what_suits_nothing_is_said_once() -> None:
+    answers = {each.recipe: each for each in recipes.applicability("onnx")}
+    assert not answers["prune(0.5)"].applies
+    assert not answers["@executorch"].applies
+    assert answers["int8@onnx"].reason == "needs calibration samples"
+    assert "float32@executorch" not in answers
 
 
 def test_recipes_are_values() -> None:

@@ -12,13 +12,13 @@ class Framework:
 
     Attributes:
         name: as it is kept and shown.
-        title: as people write it.
+        noun: as people call one of its models, with an article.
         natural_format: of a recipe that names none.
         trainable: whether steps that fine-tune can train its models.
     """
 
     name: str
-    title: str
+    noun: str
     natural_format: str
     trainable: bool = False
 
@@ -27,13 +27,13 @@ FRAMEWORKS = MappingProxyType(
     {
         each.name: each
         for each in (
-            Framework(name="keras", title="Keras", natural_format="tflite", trainable=True),
-            Framework(name="saved_model", title="TensorFlow SavedModel", natural_format="tflite"),
-            Framework(name="torch", title="torch module", natural_format="tflite", trainable=True),
-            Framework(name="exported_program", title="torch ExportedProgram", natural_format="tflite"),
-            Framework(name="torchscript", title="TorchScript", natural_format="torchscript"),
-            Framework(name="onnx", title="ONNX", natural_format="onnx"),
-            Framework(name="tflite", title="TFLite", natural_format="tflite"),
+            Framework(name="keras", noun="a Keras model", natural_format="tflite", trainable=True),
+            Framework(name="saved_model", noun="a TensorFlow SavedModel", natural_format="tflite"),
+            Framework(name="torch", noun="a torch module", natural_format="tflite", trainable=True),
+            Framework(name="exported_program", noun="a torch ExportedProgram", natural_format="tflite"),
+            Framework(name="torchscript", noun="a TorchScript file", natural_format="torchscript"),
+            Framework(name="onnx", noun="an ONNX file", natural_format="onnx"),
+            Framework(name="tflite", noun="a TFLite file", natural_format="tflite"),
         )
     }
 )

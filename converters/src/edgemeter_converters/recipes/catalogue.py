@@ -33,19 +33,39 @@ def catalogue() -> tuple[lab_pb2.Recipe, ...]:
 
 
 def applicability(framework: str) -> tuple[lab_pb2.Applicability, ...]:
-    """Every step in every format, with the reason where a model of that framework can't be compressed so."""
-    answers = []
+    """Every step in every format, with the reason where a model of that framework can't be compressed so.
+
+    A step that no format helps is named alone ("prune(0.5)"), and so is a format that suits no step
+    ("@executorch").
+    """
+    answers: list[lab_pb2.Applicability] = []
     for step in STEPS.values():
-        for format_ in FORMATS:
-            try:
-                recipe = planning.parse(f"{step.example or step.name}@{format_}", framework)
-            except RecipeError:
+        usual = step.example or step.name
+        no_way = planning.step_refusal(step, framework)
+        if no_way:
+            answers.append(lab_pb2.Applicability(recipe=usual, reason=no_way))
+            continue
+        for name in FORMATS:
+            recipe = None if planning.format_refusal(name, framework) else _in_format(usual, name, framework)
+            if recipe is None:
                 continue
             reason = planning.refusal(recipe, framework)
             answers.append(
                 lab_pb2.Applicability(recipe=str(recipe), applies=not reason, reason=reason or _needs(recipe))
             )
+    for name in FORMATS:
+        no_way = planning.format_refusal(name, framework)
+        if no_way:
+            answers.append(lab_pb2.Applicability(recipe=f"@{name}", reason=no_way))
     return tuple(answers)
+
+
+def _in_format(step: str, format_: str, framework: str) -> Recipe | None:
+    """None where the format has no encoding for the step, whatever the framework."""
+    try:
+        return planning.parse(f"{step}@{format_}", framework)
+    except RecipeError:
+        return None
 
 
 def _needs(recipe: Recipe) -> str:

@@ -59,17 +59,27 @@ def parse(text: str, framework: str = USUAL_FRAMEWORK) -> Recipe:
 
 def refusal(recipe: Recipe, framework: str) -> str:
     """Why a model of that framework can't be compressed so, one sentence; empty where it can."""
-    format_, title = FORMATS[recipe.format], FRAMEWORKS[framework].title
-    for call in recipe.steps:
-        step = STEPS[call.name]
-        if step.transforms and framework not in step.frameworks:
-            able = " or ".join(FRAMEWORKS[each].title for each in sorted(step.frameworks))
-            return f"{step.name!r} changes the network, which takes a {able}, and this is a {title}"
-    if framework not in format_.frameworks:
-        return f"a {title} can't be written as {recipe.format!r}; its natural format is " + repr(
-            FRAMEWORKS[framework].natural_format
-        )
-    return format_.refusal(framework, precision(recipe), options(recipe))
+    return (
+        next(filter(None, (step_refusal(STEPS[call.name], framework) for call in recipe.steps)), "")
+        or format_refusal(recipe.format, framework)
+        or FORMATS[recipe.format].refusal(framework, precision(recipe), options(recipe))
+    )
+
+
+def step_refusal(step: Step, framework: str) -> str:
+    """Why no model of that framework can go through the step, one sentence; empty where it can."""
+    if not step.transforms or framework in step.frameworks:
+        return ""
+    able = " or ".join(FRAMEWORKS[each].noun for each in sorted(step.frameworks))
+    return f"{step.name!r} changes the network, which takes {able}, and this is {FRAMEWORKS[framework].noun}"
+
+
+def format_refusal(name: str, framework: str) -> str:
+    """Why no model of that framework can be written in the format, one sentence; empty where it can."""
+    if framework in FORMATS[name].frameworks:
+        return ""
+    known = FRAMEWORKS[framework]
+    return f"{known.noun} can't be written as {name!r}; its natural format is {known.natural_format!r}"
 
 
 def precision(recipe: Recipe) -> Precision:

@@ -406,6 +406,7 @@ class Applicability(_message.Message):
     APPLIES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     recipe: _builtins.str
+    """"int8@onnx"; a step alone ("prune(0.5)") that no format helps, or a format alone ("@executorch")."""
     applies: _builtins.bool
     reason: _builtins.str
     """Why not, or what it needs beside the model."""

@@ -124,7 +124,7 @@ class _Run:
         weights = {id(each) for each in self._network.weights}
         states = [each for each in self._network.variables if id(each) not in weights]
         for at, state in enumerate(states):
-            if np.dtype(state.dtype).kind == "u" and tuple(state.shape) == (2,):
+            if "seed_generator" in state.path and tuple(state.shape) == (2,):
                 state.assign(np.array([self._tuning.seed, at], dtype=state.dtype))
 
     def _describe(self, imitate: bool) -> dict[str, object]:

@@ -125,7 +125,7 @@ def analyse(graph: ChannelGraph) -> Channels:
 
 
 def removed(
-    channels: Channels, scores: Mapping[str, NDArray[np.floating[Any]]], share: float, multiple: int = 1
+    channels: Channels, scores: Mapping[str, NDArray[np.floating[Any]]], share: float
 ) -> frozenset[int]:
     """The representatives of the channels that go: in each group the share with the lowest scores.
 
@@ -133,7 +133,6 @@ def removed(
         scores: by maker, how much each of its output channels matters. Each is divided by its layer's mean,
             so that layers of large weights do not outvote the others, and a channel has its makers' sum.
         share: to remove. At least one of a group stays.
-        multiple: kept channels of a group that has at least four times as many are rounded to one of this.
     """
     gone: set[int] = set()
     for group in channels.groups:
@@ -144,16 +143,17 @@ def removed(
                 if channel in totals:
                     totals[channel] += value
         ranked = sorted(group.channels, key=lambda channel: (totals[channel], channel))
-        gone.update(ranked[: len(ranked) - kept_count(len(ranked), share, multiple)])
+        gone.update(ranked[: len(ranked) - kept_count(len(ranked), share)])
     return frozenset(gone)
 
 
-def kept_count(width: int, share: float, multiple: int = 1) -> int:
-    """Channels that stay of so many when a share of them goes."""
-    kept = max(1, round(width * (1 - share)))
-    if multiple > 1 and width >= 4 * multiple:
-        kept = min(width, max(multiple, round(width * (1 - share) / multiple) * multiple))
-    return kept
+def kept_count(width: int, share: float) -> int:
+    """Channels that stay of so many when a share of them goes.
+
+    They are not rounded to a multiple of what kernels compute at once: on a ResNet of 16, 32 and 64 channels
+    XNNPACK took no less time for 12, 22 and 44 or 8, 24 and 48 of them than for 11, 22 and 45.
+    """
+    return max(1, round(width * (1 - share)))
 
 
 def kept_positions(ids: Ids, gone: frozenset[int]) -> NDArray[np.int64]:

@@ -15,9 +15,6 @@ from edgemeter_converters.exceptions import ConversionError
 
 Positions = NDArray[np.int64]
 
-MULTIPLE = 4
-"""Kept channels of wide layers are a multiple of this: what XNNPACK's kernels compute at once."""
-
 _WIDTH_OPTIONS = {
     "Dense": "units",
     "Embedding": "output_dim",
@@ -47,7 +44,7 @@ class Thinner:
         Raises:
             ConversionError: no channel may go, and why.
         """
-        gone = channel_graph.removed(self.channels, self.scores(), share, MULTIPLE)
+        gone = channel_graph.removed(self.channels, self.scores(), share)
         if not gone:
             reasons = "; ".join(self.channels.reasons[:3]) or "no layer makes channels"
             raise ConversionError(f"there are no channels that could be removed: {reasons}")

@@ -81,9 +81,29 @@ RUNTIMES: tuple[RuntimeKind, ...] = (
         module="edgemeter_agent.runtimes.onnx",
         formats=("onnx",),
     ),
+    RuntimeKind(
+        name="executorch",
+        package="executorch",
+        distribution="executorch",
+        module="edgemeter_agent.runtimes.executorch",
+        formats=("executorch",),
+    ),
+    RuntimeKind(
+        name="torch",
+        package="torch",
+        distribution="torch",
+        module="edgemeter_agent.runtimes.torch",
+        formats=("torchscript", "pt2"),
+    ),
 )
 
-FORMAT_OF_SUFFIX: dict[str, str] = {".tflite": "tflite", ".onnx": "onnx"}
+FORMAT_OF_SUFFIX: dict[str, str] = {
+    ".tflite": "tflite",
+    ".onnx": "onnx",
+    ".pte": "executorch",
+    ".pt": "torchscript",
+    ".pt2": "pt2",
+}
 """Which format a file is in, where its name is all that tells: each format of `RUNTIMES` under its suffix."""
 
 NULL = RuntimeKind(

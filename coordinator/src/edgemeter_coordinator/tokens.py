@@ -13,10 +13,11 @@ SECRET_BYTES = 24
 class TokenKind(StrEnum):
     JOIN = "join"
     USER = "user"
+    WORKER = "worker"
 
 
 def new_secret(kind: TokenKind) -> str:
-    """A fresh secret, "em-join-…" or "em-user-…": the prefix tells people and scanners what leaked."""
+    """A fresh secret, "em-user-…": the prefix tells people and scanners what leaked."""
     return f"em-{kind}-{secrets.token_urlsafe(SECRET_BYTES)}"
 
 

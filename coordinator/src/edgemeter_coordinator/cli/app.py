@@ -19,6 +19,7 @@ from edgemeter_coordinator.cli import (
     serve,
     study,
     token,
+    variant,
 )
 from edgemeter_coordinator.cli.output import example, print_error
 from edgemeter_coordinator.sdk.errors import EdgemeterError
@@ -31,6 +32,7 @@ app.add_typer(device.app, name="device")
 app.add_typer(model.app, name="model")
 app.add_typer(data.app, name="data")
 app.add_typer(recipe.app, name="recipe")
+app.add_typer(variant.app, name="variant")
 app.add_typer(study.app, name="study")
 app.add_typer(result.app, name="result")
 app.command(epilog=serve.EXAMPLE)(serve.serve)

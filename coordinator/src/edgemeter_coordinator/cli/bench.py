@@ -6,24 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgemeter_coordinator.cli.completion import complete_profile, complete_recipe
 from edgemeter_coordinator.cli.connection import Where, with_coordinator
-from edgemeter_coordinator.cli.output import AsJson, example, note, print_json
+from edgemeter_coordinator.cli.output import AsJson, example, note, print_json, print_table
 from edgemeter_coordinator.cli.progress import Bars, upload_step
 from edgemeter_coordinator.cli.study import finish, follow, print_state
 
 if TYPE_CHECKING:
     from edgemeter_coordinator.sdk.study import Study
+    from edgemeter_protos.v1 import lab_pb2
 
 EXAMPLE = example(
     "edgemeter bench model.keras --data digits.npz --recipe float32 --recipe int8 --device board=pi5"
 )
-
-
-def complete_profile(incomplete: str) -> list[str]:
-    """For the shell's completion."""
-    from edgemeter_protos import plans
-
-    return [profile for profile in plans.PROFILES if profile.startswith(incomplete)]
 
 
 def parse_numbers(pairs: list[str]) -> dict[str, int]:
@@ -44,15 +39,29 @@ def parse_numbers(pairs: list[str]) -> dict[str, int]:
 def bench(
     where: Where,
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A file, or the name or digest of a model known there.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A file, a SavedModel's folder, package.module:function, or the name or digest of a model "
+            "known there.",
+        ),
     ],
     recipe: Annotated[
         list[str],
-        typer.Option("--recipe", metavar="RECIPE", help="May be repeated; the first is the baseline."),
+        typer.Option(
+            "--recipe",
+            metavar="RECIPE",
+            help="May be repeated; the first is the baseline.",
+            autocompletion=complete_recipe,
+        ),
     ],
     data: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="Calibration and evaluation data: a file, or a name known there."),
+        typer.Option(
+            metavar="DATA",
+            help="Data to evaluate, calibrate and train with: a file, a folder, package.module:function, "
+            "or a name known there.",
+        ),
     ] = None,
     device: Annotated[
         list[str] | None,
@@ -79,7 +88,10 @@ def bench(
     ] = None,
     name: Annotated[str | None, typer.Option(help="The study's name; made up where left out.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Upload, check and plan, but create no study.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Upload, check, and say what would be built and how long it would take."
+        ),
     ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit, print the study, and return.")] = False,
     as_json: AsJson = False,
@@ -122,5 +134,56 @@ def _print_submitted(study: Study, *, dry_run: bool, as_json: bool) -> None:
 
         print_json(records.study(study.last))
         return
+    if dry_run:
+        print_price(study.last)
+        note("a dry run: nothing was created")
+        return
     print_state(study.last)
-    note("a dry run: nothing was created" if dry_run else f"`edgemeter study watch {study.name}` follows it")
+    note(f"`edgemeter study watch {study.name}` follows it")
+
+
+def print_price(study: lab_pb2.Study) -> None:
+    """What is there, what would be built, and about how long that takes."""
+    from edgemeter_coordinator.cli import cells, records
+
+    print_table(
+        ("variant", "to do", "begins with", "about"),
+        [
+            (
+                variant.recipe,
+                _to_do(variant.reused, records.variant_state(variant.state)),
+                variant.reused_steps or cells.NONE,
+                cells.NONE
+                if variant.reused
+                else cells.duration(variant.estimated_duration_ms)
+                if variant.HasField("estimated_duration_ms")
+                else "not known yet",
+            )
+            for variant in study.variants
+        ],
+        empty="no variants",
+    )
+    building = [variant for variant in study.variants if not variant.reused]
+    known = [
+        variant.estimated_duration_ms for variant in building if variant.HasField("estimated_duration_ms")
+    ]
+    if known:
+        rest = len(building) - len(known)
+        note(
+            f"about {cells.duration(sum(known))} of work for a conversion worker"
+            + (f", and {rest} variants of which nothing is known" if rest else "")
+        )
+    print_table(
+        ("device", ""),
+        [
+            (job.device_name, "would measure at once" if not building else "waits for the variants")
+            for job in study.jobs
+        ],
+        empty="no devices",
+    )
+
+
+def _to_do(reused: bool, state: str) -> str:
+    if reused:
+        return "nothing: built earlier"
+    return "build" if state == "waiting" else f"nothing: {state} for another study"

@@ -35,6 +35,39 @@ def tensors(specs: Iterable[variant_pb2.TensorSpec]) -> str:
     )
 
 
+def duration(duration_ms: float) -> str:
+    """ "0.4 s", "12 s", "3 min", "2.5 h"."""
+    seconds = duration_ms / 1000
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def count(number: int) -> str:
+    """ "2,270,000"; "-" for 0, which stands for "could not be counted"."""
+    return f"{number:,}" if number else NONE
+
+
+def quality(one: variant_pb2.Quality) -> str:
+    """ "top1 0.9350 (0.8920 to 0.9610, n 200)"."""
+    if one.unscored_reason:
+        return one.unscored_reason
+    bounds = (
+        f"{one.ci95_low:.4f} to {one.ci95_high:.4f}, "
+        if one.HasField("ci95_low") and one.HasField("ci95_high")
+        else ""
+    )
+    return f"{one.metric} {one.value:.4f} ({bounds}n {one.samples})"
+
+
+def requirement(need: variant_pb2.RuntimeRequirement) -> str:
+    """ "litert >=1.0 <2.0"."""
+    bounds = ((">=", need.min_version), ("<", need.below_version))
+    return " ".join((need.runtime, *(f"{sign}{version}" for sign, version in bounds if version)))
+
+
 def ago(unix_ms: int, *, now_ms: float | None = None) -> str:
     """ "12 s ago", "3 h ago"; in the future "in 59 min"; "-" for 0."""
     if not unix_ms:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgemeter_coordinator.cli.bench import complete_profile
+from edgemeter_coordinator.cli.completion import complete_profile
 from edgemeter_coordinator.cli.output import AsJson, example, note, print_comparison, print_json
 from edgemeter_coordinator.cli.progress import Bars, Step, study_steps
 

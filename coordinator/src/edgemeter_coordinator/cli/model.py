@@ -19,28 +19,103 @@ if TYPE_CHECKING:
 app = noun("The models that the coordinator knows.")
 
 
-@app.command(epilog=example("edgemeter model add model.keras --name digits"))
+@app.command(
+    epilog=example("edgemeter model add model.onnx --preprocess scale=1/255,mean=0.5,std=0.5,layout=nchw")
+)
 @with_coordinator
 def add(
     where: Where,
-    path: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A saved model; its suffix tells the framework.")
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH|FUNCTION",
+            help="A .keras, .h5, .pt2, .pt, .onnx or .tflite file, a SavedModel's folder or .zip, or "
+            "package.module:function, which the coordinator then calls.",
+        ),
     ],
     name: Annotated[str | None, typer.Option(help="A name for it; the file's stem where left out.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="TYPE[SHAPE]",
+            help="One sample of an input, as in float32[3,32,32], for files that don't tell; one for each.",
+        ),
+    ] = None,
+    preprocess: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SETTINGS",
+            help="How an input is made from the data: scale=1/255,mean=0.5,std=0.5,layout=nchw or some of "
+            "these; one for each input. Mean and std may have a number a channel: mean=0.4;0.5;0.6.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Uploads a model and has it checked. Nothing in it is executed, and nothing is sent twice."""
+    """Uploads a model and has it checked. Nothing in a file is executed, and nothing is sent twice."""
     from edgemeter_coordinator.cli import records
 
     with where.connect() as lab, Bars() as bars:
         added = lab.add_model(
-            path, name, progress=lambda done, total: bars.show([upload_step(path, done, total)])
+            source,
+            name,
+            inputs=inputs or (),
+            preprocess=preprocess or (),
+            progress=lambda done, total: bars.show([upload_step(Path(source), done, total)]),
         )
     if as_json:
         print_json({**records.model(added.model), "known": added.known})
         return
     note(f"{added.model.name}: known before" if added.known else f"{added.model.name}: added")
     _print([added.model])
+
+
+@app.command(epilog=example("edgemeter model show digits"))
+@with_coordinator
+def show(
+    where: Where,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name, digest, or the start of a digest.")],
+    as_json: AsJson = False,
+) -> None:
+    """Shows a model: its signature, its layers, and which recipes suit it, with why others don't."""
+    from edgemeter_coordinator.cli import records
+
+    with where.connect() as lab:
+        found = lab.model(model)
+    if as_json:
+        recipes = [records.applicability(each) for each in found.recipes]
+        print_json({**records.model(found.model), "recipes": recipes})
+        return
+    _print_all(found)
+
+
+def _print_all(found: lab_pb2.GetModelResponse) -> None:
+    from edgemeter_coordinator.cli import cells
+    from edgemeter_protos import preprocessing
+
+    model = found.model
+    typer.echo(f"{model.name}  {model.framework}  {cells.size(model.size_bytes)}  {model.digest}")
+    typer.echo(f"task: {model.task or 'none that can be scored'}")
+    typer.echo(f"parameters: {model.parameters:,}; multiply-accumulates a sample: {cells.count(model.macs)}")
+    for kind, specs in (("input", model.signature.inputs), ("output", model.signature.outputs)):
+        for spec in specs:
+            typer.echo(f"{kind} {spec.name}: {cells.tensors([spec])}")
+    for spec, each in zip(model.signature.inputs, model.preprocessing, strict=False):
+        typer.echo(f"preprocessing of {spec.name}: {preprocessing.text(each) or 'none'}")
+    print_table(
+        ("layers", "how many", "parameters"),
+        [(each.kind, str(each.count), f"{each.parameters:,}") for each in model.layers],
+        empty="its layers are not known",
+    )
+    suits = [each for each in found.recipes if each.applies]
+    print_table(
+        ("suits it", ""), [(each.recipe, each.reason) for each in suits], empty="no recipe suits this model"
+    )
+    print_table(
+        ("does not", "why"),
+        [(each.recipe, each.reason) for each in found.recipes if not each.applies],
+        empty="every recipe suits it",
+    )
 
 
 @app.command(epilog=example("edgemeter model ls --json"))

@@ -50,8 +50,8 @@ def _variant_step(variant: lab_pb2.StudyVariant) -> Step:
     from edgemeter_coordinator.cli.records import variant_state
 
     state = variant_state(variant.state)
-    fraction = {"waiting": 0.0, "converting": None}.get(state, 1.0)
-    detail = state
+    fraction = {"waiting": 0.0, "converting": variant.fraction or None}.get(state, 1.0)
+    detail = (variant.phase if state == "converting" else "") or state
     if state == "ready":
         detail = "reused" if variant.reused else "converted"
     elif variant.error:
@@ -61,7 +61,8 @@ def _variant_step(variant: lab_pb2.StudyVariant) -> Step:
         label=f"convert {variant.recipe}",
         fraction=fraction,
         detail=detail,
-        milestone="" if state == "waiting" else detail,
+        # A fine-tuning's loss is new every moment: that is for the bars.
+        milestone="" if state == "waiting" else state if state == "converting" else detail,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from edgemeter_coordinator.report.numbers import bits_per_weight, sparsity
+from edgemeter_protos import preprocessing as how
 from edgemeter_protos.v1 import device_pb2, lab_pb2, variant_pb2
 
 Record = dict[str, Any]
@@ -46,10 +48,20 @@ def model(one: lab_pb2.Model) -> Record:
         "task": one.task,
         "size_bytes": one.size_bytes,
         "parameters": one.parameters,
+        "macs": one.macs or None,
+        "trainable": one.trainable,
         "inputs": [tensor(spec) for spec in one.signature.inputs],
         "outputs": [tensor(spec) for spec in one.signature.outputs],
+        "preprocessing": [how.text(each) for each in one.preprocessing],
+        "layers": [
+            {"kind": each.kind, "count": each.count, "parameters": each.parameters} for each in one.layers
+        ],
         "added_at": iso_time(one.added_at_unix_ms),
     }
+
+
+def applicability(one: lab_pb2.Applicability) -> Record:
+    return {"recipe": one.recipe, "applies": one.applies, "reason": one.reason or None}
 
 
 def dataset(one: lab_pb2.Dataset) -> Record:
@@ -69,14 +81,108 @@ def recipe(one: lab_pb2.Recipe) -> Record:
         "text": one.text,
         "summary": one.summary,
         "needs_calibration": one.needs_calibration,
-        "runtimes": [
-            {
-                "runtime": need.runtime,
-                "min_version": need.min_version or None,
-                "below_version": need.below_version or None,
-            }
-            for need in one.runtimes
+        "needs_training": one.needs_training,
+        "formats": list(one.formats),
+        "parameters": [
+            {"name": each.name, "help": each.help, "usual": each.usual or None} for each in one.parameters
         ],
+        "runtimes": [requirement(need) for need in one.runtimes],
+    }
+
+
+def requirement(one: variant_pb2.RuntimeRequirement) -> Record:
+    return {
+        "runtime": one.runtime,
+        "min_version": one.min_version or None,
+        "below_version": one.below_version or None,
+    }
+
+
+def quality(one: variant_pb2.Quality) -> Record:
+    return {
+        "metric": one.metric or None,
+        "value": None if one.unscored_reason else one.value,
+        "n": one.samples,
+        "ci95": [one.ci95_low, one.ci95_high] if one.HasField("ci95_low") else None,
+        "unscored_reason": one.unscored_reason or None,
+    }
+
+
+def output_error(one: variant_pb2.OutputError) -> Record:
+    """`sqnr_db` is null where the outputs are equal."""
+    return {
+        "max_absolute": one.max_absolute,
+        "sqnr_db": one.sqnr_db if one.HasField("sqnr_db") else None,
+        "n": one.samples,
+    }
+
+
+def layer_error(one: variant_pb2.LayerError) -> Record:
+    return {"layer": one.layer, "kind": one.kind, **output_error(one.error)}
+
+
+def stage(one: variant_pb2.Stage) -> Record:
+    return {
+        "step": one.step,
+        "reused": one.reused,
+        "duration_ns": one.duration_ns,
+        "parameters": one.parameters,
+        "non_zero_parameters": one.non_zero_parameters,
+        "macs": one.macs or None,
+        "epochs": one.epochs,
+        "first_loss": one.first_loss if one.HasField("first_loss") else None,
+        "last_loss": one.last_loss if one.HasField("last_loss") else None,
+        "notes": list(one.notes),
+    }
+
+
+def manifest(one: variant_pb2.Manifest) -> Record:
+    """All there is to know of a variant's file."""
+    return {
+        "format": one.format,
+        "task": one.task or None,
+        "artifact_digest": one.artifact_digest,
+        "size_bytes": one.size_bytes,
+        "compressed_size_bytes": one.compressed_size_bytes,
+        "parameters": one.parameters,
+        "non_zero_parameters": one.non_zero_parameters,
+        "sparsity": sparsity(one),
+        "macs": one.macs or None,
+        "bits_per_weight": bits_per_weight(one),
+        "inputs": [tensor(spec) for spec in one.signature.inputs],
+        "outputs": [tensor(spec) for spec in one.signature.outputs],
+        "preprocessing": [how.text(each) for each in one.preprocessing],
+        "quality": quality(one.quality) if one.HasField("quality") else None,
+        "agreement": quality(one.agreement) if one.HasField("agreement") else None,
+        "output_error": output_error(one.output_error) if one.HasField("output_error") else None,
+        "stages": [stage(each) for each in one.stages],
+        "kept_layers": list(one.kept_layers),
+        "conversion_duration_ns": one.conversion_duration_ns,
+        "conversion_peak_rss_bytes": one.conversion_peak_rss_bytes or None,
+        "tool_versions": dict(sorted(one.tool_versions.items())),
+        "calibration_digest": one.calibration_digest or None,
+        "seed": one.seed,
+        "deterministic": one.deterministic,
+        "runtimes": [requirement(need) for need in one.runtimes],
+        "golden": {
+            "digest": one.golden.digest,
+            "absolute_tolerance": one.golden.absolute_tolerance,
+            "relative_tolerance": one.golden.relative_tolerance,
+        },
+        "notes": list(one.notes),
+    }
+
+
+def variant(one: lab_pb2.Variant) -> Record:
+    return {
+        "id": one.id,
+        "recipe": one.recipe,
+        "model": {"name": one.model_name, "digest": one.model_digest},
+        "dataset": {"name": one.dataset_name, "digest": one.dataset_digest} if one.dataset_digest else None,
+        "state": variant_state(one.state),
+        "error": one.error or None,
+        "ended_at": iso_time(one.ended_at_unix_ms),
+        "manifest": manifest(one.manifest) if one.HasField("manifest") else None,
     }
 
 
@@ -131,6 +237,12 @@ def study(one: lab_pb2.Study) -> Record:
                 "state": variant_state(variant.state),
                 "reused": variant.reused,
                 "error": variant.error or None,
+                "fraction": variant.fraction,
+                "phase": variant.phase or None,
+                "reused_steps": variant.reused_steps or None,
+                "estimated_duration_ms": variant.estimated_duration_ms
+                if variant.HasField("estimated_duration_ms")
+                else None,
             }
             for variant in one.variants
         ],

@@ -12,6 +12,7 @@ import typer
 from edgemeter_coordinator.cli.output import AsJson, example, note
 
 if TYPE_CHECKING:
+    from edgemeter_coordinator.conversion.existing_cluster import Scheduler
     from edgemeter_coordinator.service.server import Coordinator, ServeOptions
 
 EXAMPLE = example("edgemeter serve --advertise 192.168.1.10 --state-dir /srv/edgemeter")
@@ -38,6 +39,31 @@ def serve(
     workers: Annotated[
         int | None,
         typer.Option(min=1, max=256, help="Conversion processes; as many as memory allows where left out."),
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tcp://HOST:PORT",
+            help="Convert on this Dask cluster, whose workers need edgemeter-converters; tls:// where it has "
+            "certificates. A conversion that is cancelled there runs to its end, and is dropped.",
+        ),
+    ] = None,
+    dask_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The Dask cluster's CA; else as Dask is configured.")
+    ] = None,
+    dask_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Our certificate there; else as Dask is configured.")
+    ] = None,
+    dask_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its key; else as Dask is configured.")
+    ] = None,
+    allow_code: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PACKAGE",
+            help="A Python package whose functions users may name as models and data: it runs here. May be "
+            "repeated.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -67,11 +93,32 @@ def serve(
         fleet_port=fleet_port,
         advertise=advertise,
         workers=workers,
+        dask=_scheduler(dask, dask_ca, dask_cert, dask_key),
+        allow_code=tuple(allow_code or ()),
     )
     try:
         asyncio.run(_serve(options, as_json=as_json))
     except ServeError as error:
         raise EdgemeterError(str(error)) from error
+
+
+def _scheduler(
+    address: str | None, ca: Path | None, certificate: Path | None, key: Path | None
+) -> Scheduler | None:
+    from edgemeter_coordinator.conversion.existing_cluster import Scheduler
+
+    files = {"--dask-ca": ca, "--dask-cert": certificate, "--dask-key": key}
+    if address is None:
+        for option, path in files.items():
+            if path is not None:
+                raise typer.BadParameter(f"{option} goes with --dask tls://HOST:PORT")
+        return None
+    if not address.startswith(("tcp://", "tls://")):
+        raise typer.BadParameter(f"--dask {address!r}: write tcp://HOST:PORT or tls://HOST:PORT")
+    for option, path in files.items():
+        if path is not None and not path.is_file():
+            raise typer.BadParameter(f"{option}: there is no file {path}")
+    return Scheduler(address=address, ca_file=ca, certificate_file=certificate, key_file=key)
 
 
 async def _serve(options: ServeOptions, *, as_json: bool) -> None:

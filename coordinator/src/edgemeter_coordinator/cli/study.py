@@ -157,7 +157,7 @@ def print_state(study: lab_pb2.Study) -> None:
             (
                 variant.recipe,
                 records.variant_state(variant.state),
-                variant.error or ("built by an earlier study" if variant.reused else ""),
+                variant.error or ("built by an earlier study" if variant.reused else _progress(variant)),
             )
             for variant in study.variants
         ],
@@ -177,6 +177,10 @@ def print_state(study: lab_pb2.Study) -> None:
         ],
         empty="no jobs",
     )
+
+
+def _progress(variant: lab_pb2.StudyVariant) -> str:
+    return f"{variant.fraction:.0%} {variant.phase}" if variant.phase else ""
 
 
 def print_results(study: Study) -> None:

@@ -1,32 +1,24 @@
-"""The Dask cluster: worker processes on this machine, started when first needed."""
+"""A Dask cluster as the engine sees it: functions run in worker processes, one at a time in each."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
-from edgemeter_coordinator.conversion.capacity import Capacity
+from edgemeter_converters.messages import Task
 
 T = TypeVar("T")
 
-ALLOWED_DEATHS = 1
-"""A worker may die of its neighbours' memory use: a task gets a second one, and no third."""
-
-WORKER_TTL = "15 minutes"
-"""A worker that says nothing for so long is given up. Converters hold the interpreter's lock for minutes,
-and nothing is heard of a worker in that time."""
+Progress = Callable[[float, str], None]
+"""Told the fraction done, 0 to 1, and a few words."""
 
 NO_WORKER_S = 60.0
-"""A cluster without any worker for so long won't get one: the parent of its processes gave them up."""
-
-IDLE_S = 300.0
-"""After so long without a task the workers end: with TensorFlow loaded each holds some 600 MB."""
-
-WORKER_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+"""A cluster without any worker for so long won't get one by itself."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,83 +27,132 @@ class WorkerDiedError(Exception):
     """The worker process was killed, or ran out of memory, each time that the task was tried."""
 
 
-class Cluster:
-    """Runs functions in worker processes, one at a time in each.
+class Cluster(ABC):
+    """Connects when first needed."""
 
-    Workers are spawned, not forked: nothing of the service's gRPC threads reaches them. The scheduler
-    listens on loopback, behind TLS with keys made for this cluster, since whoever could reach it could
-    run code.
-    """
-
-    def __init__(self, *, capacity: Capacity, scratch_dir: Path, idle_s: float = IDLE_S) -> None:
-        self.capacity = capacity
-        self._idle_s = idle_s
-        self._scratch_dir = scratch_dir
-        self._slots = asyncio.Semaphore(capacity.workers)
-        self._starting: asyncio.Task[None] | None = None
-        self._cluster: Any = None
+    def __init__(self) -> None:
         self._client: Any = None
+        self._starting: asyncio.Task[None] | None = None
         self._calls = 0
-        self._running = 0
-        self._idle_timer: asyncio.TimerHandle | None = None
-        self._idle_close: asyncio.Task[None] | None = None
+        self._free_topics: list[str] = []
+        self._topics = 0
+        self._listeners: dict[str, Progress] = {}
 
     @property
     def started(self) -> bool:
         return self._client is not None
 
-    async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """`function(*args)` in a worker; waits for a free one. Cancelling this kills the worker's process.
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many functions run at a time."""
 
-        Raises WorkerDiedError, or what the function raises. Function and arguments are pickled.
+    @abstractmethod
+    async def installed_versions(self) -> Mapping[str, str]:
+        """Versions of the distributions that the workers have, by normalized name."""
+
+    async def run(self, function: Callable[..., T], *args: Any, progress: Progress | None = None) -> T:
+        """`function(*args)` in a worker; waits for a free one. Cancelling this stops the work.
+
+        Args:
+            function: and its arguments are pickled.
+            progress: where given, the first argument is a `Task`, whose progress it is told.
+
+        Raises:
+            WorkerDiedError: or what the function raises.
         """
         from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
 
-        async with self._slots, self._in_use():
-            client = await self._started()
-            self._calls += 1
-            future = client.submit(
-                function, *args, key=f"{getattr(function, '__name__', 'task')}-{self._calls}", pure=False
-            )
-            try:
-                result: T = await self._result(future)
-            except KilledWorker:
-                limit_gb = self.capacity.memory_limit_bytes / 1e9
-                raise WorkerDiedError(
-                    f"the conversion worker died {ALLOWED_DEATHS + 1} times: it was killed, it crashed, or "
-                    f"it needed more than its {limit_gb:.1f} GB of memory"
-                ) from None
-            except FutureCancelledError:
-                raise WorkerDiedError("the conversion workers were stopped") from None
-            except asyncio.CancelledError:
-                # A thread can't be stopped, so its process is; shielded, for the canceller may not wait.
-                await asyncio.shield(self._kill(future))
-                raise
-            finally:
-                future.release()
-            return result
+        async with self._slot():
+            client = await self._connected()
+            with_topic = self._listening(client, args, progress)
+            async with with_topic as told:
+                self._calls += 1
+                future = self._submit(
+                    client, function, told, f"{getattr(function, '__name__', 'task')}-{self._calls}"
+                )
+                try:
+                    result: T = await self._result(future)
+                except KilledWorker:
+                    raise WorkerDiedError(self._death()) from None
+                except FutureCancelledError:
+                    await self._lost()
+                    raise WorkerDiedError("the conversion workers were stopped") from None
+                except asyncio.CancelledError:
+                    # Shielded, for the canceller may not wait.
+                    await asyncio.shield(self._stop_task(future))
+                    raise
+                finally:
+                    future.release()
+                return result
 
-    @contextlib.asynccontextmanager
-    async def _in_use(self) -> AsyncIterator[None]:
-        """Keeps the workers for the time of a task and IDLE_S after it."""
-        self._keep_open()
-        self._running += 1
+    async def close(self) -> None:
+        """Lets the cluster go, with what it is doing for us."""
+        if self._starting is not None and not self._starting.done():
+            await asyncio.wait([self._starting])
+        await self._end()
+
+    @abstractmethod
+    def _slot(self) -> AbstractAsyncContextManager[None]:
+        """Held for the time of a task."""
+
+    @abstractmethod
+    async def _start(self) -> Any:
+        """An asynchronous client."""
+
+    @abstractmethod
+    async def _end(self) -> None:
+        """Lets the client go."""
+
+    @abstractmethod
+    async def _has_workers(self) -> bool: ...
+
+    @abstractmethod
+    async def _stop_task(self, future: Any) -> None:
+        """Takes a task from the cluster."""
+
+    @abstractmethod
+    def _death(self) -> str:
+        """What a task's end by its worker's death is to be called."""
+
+    @abstractmethod
+    def _without_workers(self) -> str:
+        """What a cluster without workers is to be called."""
+
+    @abstractmethod
+    async def _lost(self) -> None:
+        """The cluster dropped a task that nobody here took from it."""
+
+    def _submit(self, client: Any, function: Callable[..., Any], args: tuple[Any, ...], key: str) -> Any:
+        return client.submit(function, *args, key=key, pure=False)
+
+    async def _connected(self) -> Any:
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._connect(), name="start conversion workers")
+        starting = self._starting
         try:
-            yield
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._idle_timer = asyncio.get_running_loop().call_later(self._idle_s, self._close_idle)
+            # Shielded: others wait for it too, and half a cluster would leave processes behind.
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            if self._starting is starting:
+                self._starting = None
+            raise
+        return self._client
 
-    def _keep_open(self) -> None:
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-            self._idle_timer = None
+    async def _connect(self) -> None:
+        # Its loggers hand on to the service's, and tell of every connection.
+        logging.getLogger("distributed").setLevel(logging.ERROR)
+        self._client = await self._start()
+        self._free_topics, self._topics = [], 0
 
-    def _close_idle(self) -> None:
-        logger.info("the conversion workers end: nothing to convert for %.0f s", self._idle_s)
-        self._idle_close = asyncio.create_task(self._end(*self._let_go()), name="end idle conversion workers")
+    def _let_go(self) -> Any:
+        """The client, which from now on no task gets: the next one connects anew."""
+        client = self._client
+        self._client = self._starting = None
+        return client
 
     async def _result(self, future: Any) -> Any:
         """What `future` gives. Raises WorkerDiedError where there has been no worker for NO_WORKER_S."""
@@ -122,105 +163,42 @@ class Cluster:
                 done, _ = await asyncio.wait([waiting], timeout=NO_WORKER_S / 4)
                 if done:
                     return waiting.result()
-                there = self._cluster is not None and self._cluster.scheduler.workers
-                without_s = 0.0 if there else without_s + NO_WORKER_S / 4
+                without_s = 0.0 if await self._has_workers() else without_s + NO_WORKER_S / 4
         finally:
             waiting.cancel()
         await self.close()
-        raise WorkerDiedError("no conversion worker could be started: the coordinator's log says more")
+        raise WorkerDiedError(self._without_workers())
 
-    async def close(self) -> None:
-        """Ends the worker processes, with what they are doing."""
-        self._keep_open()
-        if self._starting is not None and not self._starting.done():
-            await asyncio.wait([self._starting])
-        await self._end(*self._let_go())
-
-    def _let_go(self) -> tuple[Any, Any]:
-        """Client and cluster, which from now on no task gets: the next one starts others."""
-        client, cluster = self._client, self._cluster
-        self._client = self._cluster = self._starting = None
-        return client, cluster
-
-    async def _end(self, client: Any, cluster: Any) -> None:
-        if client is not None:
-            await client.close()
-        if cluster is not None:
-            await cluster.close()
-
-    async def _started(self) -> Any:
-        if self._starting is None:
-            self._starting = asyncio.create_task(self._start(), name="start conversion workers")
-        try:
-            # Shielded: others wait for it too, and half a cluster would leave processes behind.
-            await asyncio.shield(self._starting)
-        except asyncio.CancelledError:
-            raise
-        except BaseException:
-            self._starting = None
-            raise
-        return self._client
-
-    async def _start(self) -> None:
-        # Here, since it costs half a second that a coordinator with nothing to convert need not pay.
-        import dask
-        from distributed import Client, LocalCluster
-
-        # Its loggers hand on to the service's, and tell of every connection.
-        logging.getLogger("distributed").setLevel(logging.ERROR)
-        self._scratch_dir.mkdir(parents=True, exist_ok=True)
-        environment = dask.config.get("distributed.nanny.pre-spawn-environ")
-        settings = {
-            "distributed.worker.multiprocessing-method": "spawn",
-            # A worker keeps what TensorFlow once took, so it must not stop at a threshold, only at the limit.
-            "distributed.worker.memory.target": False,
-            "distributed.worker.memory.spill": False,
-            "distributed.worker.memory.pause": False,
-            "distributed.worker.memory.terminate": 0.95,
-            "distributed.scheduler.worker-ttl": WORKER_TTL,
-            # Its HTTP servers can't be turned off; they stay on loopback and know no page.
-            "distributed.scheduler.http.routes": [],
-            "distributed.worker.http.routes": [],
-            # What watches the workers would keep a tenth of a core busy beside a board's measurement: samples
-            # of their stacks every 10 ms, of the interpreter's lock every 1 ms, ticks every 20 ms.
-            "distributed.worker.profile.enabled": False,
-            "distributed.admin.system-monitor.gil.enabled": False,
-            "distributed.admin.system-monitor.interval": "10s",
-            "distributed.admin.tick.interval": "1s",
-            "distributed.nanny.pre-spawn-environ": {**environment, **WORKER_ENVIRONMENT},
-        }
-        with dask.config.set(settings):
-            cluster = await LocalCluster(
-                n_workers=self.capacity.workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                scheduler_port=0,
-                dashboard_address="127.0.0.1:0",
-                worker_dashboard_address="127.0.0.1:0",
-                security=True,
-                memory_limit=self.capacity.memory_limit_bytes,
-                local_directory=str(self._scratch_dir),
-                scheduler_kwargs={"allowed_failures": ALLOWED_DEATHS, "dashboard": False},
-                silence_logs=logging.CRITICAL,
-                asynchronous=True,
-            )
-            try:
-                self._client = await Client(cluster, asynchronous=True)
-            except BaseException:
-                await cluster.close()
-                raise
-        self._cluster = cluster
-        logger.info(
-            "%d conversion workers of %.1f GB", self.capacity.workers, self.capacity.memory_limit_bytes / 1e9
-        )
-
-    async def _kill(self, future: Any) -> None:
-        """Takes a task from the cluster; kills the worker process that is at it."""
-        if self._client is None:
+    @asynccontextmanager
+    async def _listening(
+        self, client: Any, args: tuple[Any, ...], progress: Progress | None
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        """The arguments, whose request tells `progress` for as long as this lasts."""
+        if progress is None:
+            yield args
             return
-        task = self._cluster.scheduler.tasks.get(future.key)
-        busy = task.processing_on.address if task is not None and task.processing_on is not None else None
-        await future.cancel()
-        if busy is not None:
-            await self._client.restart_workers([busy], timeout=30, raise_for_error=False)
+        request, *others = args
+        assert isinstance(request, Task)
+        topic = self._topic(client)
+        self._listeners[topic] = progress
+        try:
+            yield (dataclasses.replace(request, topic=topic), *others)
+        finally:
+            del self._listeners[topic]
+            if client is self._client:
+                self._free_topics.append(topic)
+
+    def _topic(self, client: Any) -> str:
+        """One that no task has: they are used again, since a scheduler never forgets a topic."""
+        if self._free_topics:
+            return self._free_topics.pop()
+        self._topics += 1
+        topic = f"{client.id}-{self._topics}"
+
+        def tell(event: tuple[float, Mapping[str, Any]]) -> None:
+            listener = self._listeners.get(topic)
+            if listener is not None:
+                listener(float(event[1]["fraction"]), str(event[1]["phase"]))
+
+        client.subscribe_topic(topic, tell)
+        return topic

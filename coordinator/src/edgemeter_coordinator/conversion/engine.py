@@ -2,41 +2,42 @@
 
 The database holds what is to be done; this does it. A variant becomes ready in the transaction that also
 releases the jobs that waited for it, after its artifact and its golden pair are whole blobs: a crash at any
-moment leaves a variant that is converting, and that is built anew.
+moment leaves a variant that is converting, and that is built anew, from the stages that are kept.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from edgemeter_converters import worker
+from edgemeter_converters import recipes, worker
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_coordinator.blobs import BlobStore
-from edgemeter_coordinator.conversion.capacity import Capacity
-from edgemeter_coordinator.conversion.cluster import Cluster, WorkerDiedError
+from edgemeter_converters.messages import BuildReport, BuildRequest, LayersRequest
+from edgemeter_converters.recipes import Recipe
+from edgemeter_coordinator.conversion.cluster import Progress, WorkerDiedError
+from edgemeter_coordinator.conversion.ground import SEED, Ground, ground
+from edgemeter_coordinator.conversion.stages import Begun, Counts, Stages, wanted
+from edgemeter_coordinator.conversion.workbench import Workbench
 from edgemeter_coordinator.refusal import Refused
 from edgemeter_coordinator.schedule.study_state import ENDED_VARIANTS
 from edgemeter_coordinator.store import datasets, jobs, models, studies, variants
 from edgemeter_coordinator.store.database import Database
 from edgemeter_coordinator.store.variants import VariantRow
-from edgemeter_protos.v1 import refusal_pb2, variant_pb2
-
-SEED = 0
-"""Of whatever is random in a conversion. The plan's seed is the measurement's: it must not name variants."""
+from edgemeter_protos.v1 import variant_pb2
 
 RETRY_S = 1.0
 """How long to wait after the database could not be asked."""
+
+TELL_EVERY_S = 0.3
+"""Watchers hear of a conversion's progress at most so often."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,21 +55,20 @@ class Sessions(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Inspected:
-    """What an inspection of a dataset left: its report, and the blobs that were made of it."""
-
-    report: worker.DatasetReport
-    evaluation_inputs_blob: str | None
-    evaluation_labels_blob: str | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Settled:
     """What a variant's end changed."""
 
     study_ids: tuple[str, ...] = ()
     # Boards that have a job to claim now.
     device_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How far a build is: 0 to 1, and a few words."""
+
+    fraction: float
+    phase: str
 
 
 class ConversionEngine:
@@ -78,38 +78,61 @@ class ConversionEngine:
         self,
         *,
         database: Database,
-        blobs: BlobStore,
+        bench: Workbench,
         changes: Changes,
         sessions: Sessions,
-        scratch_dir: Path,
-        capacity: Capacity,
+        allow_code: tuple[str, ...] = (),
     ) -> None:
         self._database = database
-        self._blobs = blobs
+        self._bench = bench
         self._changes = changes
         self._sessions = sessions
-        self._scratch_dir = scratch_dir
-        self._cluster = Cluster(capacity=capacity, scratch_dir=scratch_dir / "workers")
+        self._allow_code = allow_code
+        self._stages = Stages(database=database, bench=bench)
         self._builds: dict[str, asyncio.Task[None]] = {}
+        # Those of them that need no worker now, since another one's stage is what they wait for.
+        self._waiting: set[str] = set()
+        self._standings: dict[str, Standing] = {}
+        self._untold: set[str] = set()
         self._awake = asyncio.Event()
-        self._dispatcher: asyncio.Task[None] | None = None
+        self._loops: list[asyncio.Task[None]] = []
+
+    @property
+    def counts(self) -> Counts:
+        """Of the stages since the start."""
+        return self._stages.counts
+
+    @property
+    def stages(self) -> Stages:
+        """What recipes share."""
+        return self._stages
+
+    async def installed_versions(self) -> Mapping[str, str]:
+        """Of the workers' distributions. Raises WorkerDiedError where the workers can't be used."""
+        return await self._bench.installed_versions()
+
+    def standings(self) -> Mapping[str, Standing]:
+        """Of the variants that are being built, by id."""
+        return self._standings
 
     async def start(self) -> None:
         """Takes up what an earlier process left. No worker is started before there is work."""
-        await asyncio.to_thread(shutil.rmtree, self._scratch_dir, ignore_errors=True)
-        self._scratch_dir.mkdir(parents=True)
         await self._database.transact(variants.put_back)
-        self._dispatcher = asyncio.create_task(self._dispatch(), name="dispatch conversions")
+        self._loops = [
+            asyncio.create_task(self._dispatch(), name="dispatch conversions"),
+            asyncio.create_task(self._tell(), name="tell of conversions"),
+        ]
         self.wake()
 
     async def stop(self) -> None:
         """Ends the workers at once; what they were at is built again after the next start."""
-        tasks = [*self._builds.values(), *filter(None, [self._dispatcher])]
+        tasks = [*self._builds.values(), *self._loops]
         for task in tasks:
             task.cancel()
-        await self._cluster.close()
+        await self._bench.close()
+        await self._stages.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._dispatcher = None
+        self._loops = []
 
     def wake(self) -> None:
         """Says that there may be variants that wait."""
@@ -122,44 +145,51 @@ class ConversionEngine:
             if build is not None:
                 build.cancel()
 
-    async def inspect_model(self, digest: str, file_name: str) -> worker.ModelReport:
-        """Loads a model in a worker, safely.
+    async def rebuild(self, variant: VariantRow) -> variant_pb2.Manifest:
+        """What building a variant again, from its original on, gives today; nothing of it is kept.
 
-        Raises Refused: BLOB_MISSING, NOT_A_MODEL, UNSAFE_MODEL, BAD_REQUEST.
+        Raises:
+            ConversionError, WorkerDiedError, Refused: as a build.
         """
-        path = await asyncio.to_thread(self._blobs.require, digest)
-        try:
-            return await self._cluster.run(worker.inspect_model, str(path), file_name)
-        except ConversionError as error:
-            raise _refused(error) from error
-        except WorkerDiedError as error:
-            raise Refused(
-                refusal_pb2.REFUSAL_REASON_NOT_A_MODEL, f"{file_name} could not be loaded: {error}"
-            ) from error
+        assert variant.manifest is not None
+        on = (await self._ground(variant)).preprocessed(variant.manifest.preprocessing)
+        recipe = recipes.parse(variant.recipe, on.framework)
+        chain = wanted(on, recipe, await self._bench.installed_versions())
+        begun = await self._stages.begin_alone(on, chain)
+        async with self._build_request(on, recipe, variant.id, begun) as request:
+            built = await self._bench.run(worker.build_variant, request)
+            return variant_pb2.Manifest.FromString(built.manifest)
 
-    async def inspect_dataset(self, digest: str, file_name: str) -> Inspected:
-        """Reads a dataset in a worker, and keeps its evaluation split as blobs.
+    async def layers(self, variant: VariantRow) -> tuple[variant_pb2.LayerError, ...]:
+        """How far each layer of a ready variant is from the float32 encoding of the same network.
 
-        Raises Refused: BLOB_MISSING, NOT_A_DATASET, DISK_FULL.
+        Raises:
+            ConversionError, WorkerDiedError, Refused: as a build.
         """
-        path = await asyncio.to_thread(self._blobs.require, digest)
-        with tempfile.TemporaryDirectory(dir=self._scratch_dir) as out_dir:
-            try:
-                report = await self._cluster.run(worker.inspect_dataset, str(path), file_name, out_dir)
-            except ConversionError as error:
-                raise _refused(error) from error
-            except WorkerDiedError as error:
-                raise Refused(
-                    refusal_pb2.REFUSAL_REASON_NOT_A_DATASET, f"{file_name} could not be read: {error}"
-                ) from error
-            return Inspected(
-                report=report,
-                evaluation_inputs_blob=await self._keep(report.inputs_path),
-                evaluation_labels_blob=await self._keep(report.labels_path),
+        assert variant.manifest is not None
+        on = (await self._ground(variant)).preprocessed(variant.manifest.preprocessing)
+        recipe = recipes.parse(variant.recipe, on.framework)
+        begun = await self._stages.begin(
+            on,
+            wanted(on, recipe, await self._bench.installed_versions()),
+            progress=lambda _fraction, _phase: None,
+            waits=lambda _waits: None,
+        )
+        named = (on.source.digest, on.dataset_blob, _digest(begun), variant.manifest.artifact_digest)
+        async with self._bench.exchange(named) as exchange:
+            report = await self._bench.run(
+                worker.inspect_layers,
+                LayersRequest(
+                    exchange=exchange,
+                    model=on.source,
+                    dataset_digest=on.dataset_blob,
+                    recipe=str(recipe),
+                    start=begun.start,
+                    artifact_digest=variant.manifest.artifact_digest,
+                    seed=SEED,
+                ),
             )
-
-    async def _keep(self, path: str) -> str | None:
-        return await asyncio.to_thread(self._blobs.add_file, Path(path)) if path else None
+        return tuple(variant_pb2.LayerError.FromString(each) for each in report.layers)
 
     async def _dispatch(self) -> None:
         while True:
@@ -173,7 +203,7 @@ class ConversionEngine:
                 self.wake()
 
     async def _take(self) -> None:
-        free = self._cluster.capacity.workers - len(self._builds)
+        free = self._bench.slots - (len(self._builds) - len(self._waiting))
         if free <= 0:
             return
         for variant, study_ids in await self._database.transact(_take, free):
@@ -187,6 +217,8 @@ class ConversionEngine:
     def _built(self, variant_id: str, task: asyncio.Task[None]) -> None:
         if self._builds.get(variant_id) is task:
             del self._builds[variant_id]
+            self._standings.pop(variant_id, None)
+            self._waiting.discard(variant_id)
         if not task.cancelled() and task.exception() is not None:
             logger.error("variant %s was left unfinished", variant_id, exc_info=task.exception())
         self.wake()
@@ -221,26 +253,84 @@ class ConversionEngine:
                 await asyncio.sleep(RETRY_S)
 
     async def _manifest(self, variant: VariantRow) -> variant_pb2.Manifest:
-        model, dataset = await self._database.transact(_sources, variant)
-        with tempfile.TemporaryDirectory(dir=self._scratch_dir) as out_dir:
-            request = worker.BuildRequest(
-                variant_id=variant.id,
-                model_path=await self._path(model.digest),
-                model_digest=model.digest,
-                model_file_name=model.file_name,
-                dataset_path=await self._path(dataset.digest),
-                dataset_file_name=dataset.file_name,
-                recipe=variant.recipe,
-                seed=SEED,
-                out_dir=out_dir,
+        on = await self._ground(variant)
+        recipe = recipes.parse(variant.recipe, on.framework)
+        chain = wanted(on, recipe, await self._bench.installed_versions())
+        part = 1 / (len(chain) + 1)
+        begun = await self._stages.begin(
+            on,
+            chain,
+            progress=self._telling(variant.id, 0.0, part * len(chain)),
+            waits=partial(self._waits, variant.id),
+        )
+        encoding = self._telling(variant.id, 1 - part, part)
+        async with self._build_request(on, recipe, variant.id, begun) as request:
+            encoding(0.0, "encoding")
+            built = await self._bench.run(
+                worker.build_variant, request, progress=encoding, log_name=variant.id
             )
-            built = await self._cluster.run(worker.build_variant, request)
-            for path in (built.artifact_path, built.golden_path):
-                await self._keep(path)
-            return variant_pb2.Manifest.FromString(built.manifest)
+            return await self._kept(built)
 
-    async def _path(self, digest: str) -> str:
-        return str(await asyncio.to_thread(self._blobs.require, digest))
+    async def _kept(self, built: BuildReport) -> variant_pb2.Manifest:
+        manifest = variant_pb2.Manifest.FromString(built.manifest)
+        for given, digest in (
+            (built.artifact, manifest.artifact_digest),
+            (built.golden, manifest.golden.digest),
+        ):
+            if await self._bench.keep(given) != digest:
+                raise ConversionError("a file was damaged on its way from the conversion worker: try again")
+        return manifest
+
+    @asynccontextmanager
+    async def _build_request(
+        self, on: Ground, recipe: Recipe, variant_id: str, begun: Begun
+    ) -> AsyncIterator[BuildRequest]:
+        async with self._bench.exchange((on.source.digest, on.dataset_blob, _digest(begun))) as exchange:
+            yield BuildRequest(
+                exchange=exchange,
+                variant_id=variant_id,
+                model=on.source,
+                dataset_digest=on.dataset_blob,
+                recipe=str(recipe),
+                start=begun.start,
+                stages=tuple(stage.SerializeToString() for stage in begun.stages),
+                seed=SEED,
+            )
+
+    async def _ground(self, variant: VariantRow) -> Ground:
+        return await self._database.transact(_ground, variant, self._allow_code)
+
+    def _waits(self, variant_id: str, waits: bool) -> None:
+        if waits:
+            self._waiting.add(variant_id)
+            # There may be work for the worker that this one does not need now.
+            self.wake()
+        else:
+            self._waiting.discard(variant_id)
+
+    def _telling(self, variant_id: str, begin: float, share: float) -> Progress:
+        """Keeps how far a part of a build is that begins at `begin` and is `share` of the whole."""
+
+        def tell(fraction: float, phase: str) -> None:
+            self._standings[variant_id] = Standing(fraction=begin + share * fraction, phase=phase)
+            self._untold.add(variant_id)
+
+        return tell
+
+    async def _tell(self) -> None:
+        """Tells watchers of progress, many reports as one."""
+        while True:
+            await asyncio.sleep(TELL_EVERY_S)
+            if not self._untold:
+                continue
+            told, self._untold = self._untold, set()
+            try:
+                study_ids = await self._database.transact(studies.wanting, *told)
+            except DatabaseError:
+                logger.exception("who waits for variants could not be read")
+                continue
+            for study_id in study_ids:
+                self._changes.notify(study_id)
 
 
 def settle(connection: Connection, variant_id: str) -> Settled:
@@ -250,14 +340,14 @@ def settle(connection: Connection, variant_id: str) -> Settled:
     """
     study_ids = studies.wanting(connection, variant_id)
     device_ids: list[str] = []
-    for study_id, wanted in studies.variants_of(connection, study_ids).items():
-        if any(variant.state not in ENDED_VARIANTS for variant in wanted):
+    for study_id, those in studies.variants_of(connection, study_ids).items():
+        if any(variant.state not in ENDED_VARIANTS for variant in those):
             continue
-        studies.go_without(connection, study_id, [each for each in wanted if each.state == "failed"])
-        if any(variant.state == "ready" for variant in wanted):
+        studies.go_without(connection, study_id, [each for each in those if each.state == "failed"])
+        if any(variant.state == "ready" for variant in those):
             device_ids += jobs.release(connection, study_id)
         else:
-            reasons = "; ".join(f"{variant.recipe}: {variant.error}" for variant in wanted)
+            reasons = "; ".join(f"{variant.recipe}: {variant.error}" for variant in those)
             jobs.fail_waiting(connection, study_id, f"no variant could be built: {reasons}")
     return Settled(study_ids=tuple(study_ids), device_ids=tuple(device_ids))
 
@@ -275,17 +365,16 @@ def _fail(connection: Connection, variant_id: str, error: str) -> Settled:
     return settle(connection, variant_id) if variants.failed(connection, variant_id, error) else Settled()
 
 
-def _sources(connection: Connection, variant: VariantRow) -> tuple[models.ModelRow, datasets.DatasetRow]:
+def _ground(connection: Connection, variant: VariantRow, allowed: tuple[str, ...]) -> Ground:
     model = models.by_digest(connection, variant.model_digest)
     dataset = datasets.by_digest(connection, variant.dataset_digest)
     assert model is not None
     assert dataset is not None
-    return model, dataset
+    return ground(model, dataset, allowed)
 
 
-def _refused(error: ConversionError) -> Refused:
-    reason = refusal_pb2.RefusalReason.ValueType(error.reason or refusal_pb2.REFUSAL_REASON_BAD_REQUEST)
-    return Refused(reason, error.message)
+def _digest(begun: Begun) -> str:
+    return begun.start.digest if begun.start is not None else ""
 
 
 def _line(error: Exception) -> str:

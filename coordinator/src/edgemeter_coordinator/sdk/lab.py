@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import grpc
 
-from edgemeter_coordinator.sdk import data_source, upload
+from edgemeter_coordinator.sdk import data_source, model_source, upload
 from edgemeter_coordinator.sdk.channel import open_channel, translate
 from edgemeter_coordinator.sdk.errors import EdgemeterError, Refused
 from edgemeter_coordinator.sdk.settings import Settings
 from edgemeter_coordinator.sdk.study import Study
-from edgemeter_protos import plans
-from edgemeter_protos.v1 import lab_pb2, lab_pb2_grpc, plan_pb2
+from edgemeter_protos import plans, preprocessing
+from edgemeter_protos.v1 import lab_pb2, lab_pb2_grpc, plan_pb2, variant_pb2
 
 _TIMEOUT_S = 60.0
 # A conversion worker is started for it, and imports its framework.
 _LOAD_TIMEOUT_S = 600.0
+# Fine-tuning may take long; one who does not want to wait presses Ctrl-C, which stops it.
+_BUILD_TIMEOUT_S = 24 * 3600.0
 UploadProgress = Callable[[Path, int, int], None]
 """Called with the file, the bytes of it that have arrived, and its size in bytes."""
 
@@ -75,20 +77,47 @@ class Lab:
     def models(self) -> list[lab_pb2.Model]:
         return list(self._call(self.stub.ListModels, lab_pb2.ListModelsRequest()).models)
 
+    def model(self, reference: str) -> lab_pb2.GetModelResponse:
+        """One model, by name, digest or the start of a digest, and which recipes suit it."""
+        return self._call(self.stub.GetModel, lab_pb2.GetModelRequest(model=reference), _LOAD_TIMEOUT_S)
+
     def add_model(
-        self, path: str | Path, name: str | None = None, *, progress: upload.Progress | None = None
+        self,
+        source: str | Path,
+        name: str | None = None,
+        *,
+        inputs: Iterable[str] = (),
+        preprocess: Iterable[str] = (),
+        progress: upload.Progress | None = None,
     ) -> lab_pb2.AddModelResponse:
-        """Uploads a model file, unless the coordinator has it, and has it loaded there, safely.
+        """Uploads a model, unless the coordinator has it, and has it loaded there, safely.
 
         Its name is the file's stem where none is given; `known` in the answer tells that it was there
-        before. Refused with NOT_A_MODEL or UNSAFE_MODEL, or ALREADY_EXISTS where another model has
-        the name.
+        before. A SavedModel's folder is packed and sent as one file. A function, "package.module:function",
+        is called by the coordinator, where its operator allows the package.
+
+        Args:
+            inputs: "float32[3,32,32]" for each input, of one sample; for files that don't tell.
+            preprocess: "scale=1/255,mean=0.5,std=0.5,layout=nchw" for each input, or none.
+
+        Raises EdgemeterError; Refused with NOT_A_MODEL or UNSAFE_MODEL, or ALREADY_EXISTS where another
+        model has the name.
         """
-        path = Path(path)
-        digest = upload.upload(path, channel=self._channel, address=self.address, progress=progress)
+        try:
+            each = [preprocessing.parse(text) for text in preprocess]
+        except ValueError as error:
+            raise EdgemeterError(f"preprocessing: {error}") from error
         request = lab_pb2.AddModelRequest(
-            digest=digest, name=_sendable(name or path.stem), file_name=_sendable(path.name)
+            inputs=[model_source.input_spec(text) for text in inputs], preprocessing=each
         )
+        if function := data_source.function_of(source):
+            request.function, request.name = function, name or function.rpartition(":")[2]
+            return self._call(self.stub.AddModel, request, _LOAD_TIMEOUT_S)
+        with model_source.as_file(Path(source)) as path:
+            request.digest = upload.upload(
+                path, channel=self._channel, address=self.address, progress=progress
+            )
+            request.name, request.file_name = _sendable(name or path.stem), _sendable(path.name)
         return self._call(self.stub.AddModel, request, _LOAD_TIMEOUT_S)
 
     def datasets(self) -> list[lab_pb2.Dataset]:
@@ -139,6 +168,28 @@ class Lab:
     def recipes(self) -> list[lab_pb2.Recipe]:
         return list(self._call(self.stub.ListRecipes, lab_pb2.ListRecipesRequest()).recipes)
 
+    # Variants.
+
+    def variants(self, model: str = "", *, limit: int = 0) -> list[lab_pb2.Variant]:
+        """Newest first, of one model or of all; 0 for the coordinator's usual number."""
+        request = lab_pb2.ListVariantsRequest(model=model, limit=limit)
+        return list(self._call(self.stub.ListVariants, request).variants)
+
+    def variant(self, reference: str) -> lab_pb2.Variant:
+        """By id or the start of an id."""
+        return self._call(self.stub.GetVariant, lab_pb2.GetVariantRequest(variant=reference)).variant
+
+    def rebuild_variant(self, reference: str) -> lab_pb2.RebuildVariantResponse:
+        """Builds a variant again from its original, and says whether the same file came out; nothing of it
+        is kept. Takes as long as the first time."""
+        request = lab_pb2.RebuildVariantRequest(variant=reference)
+        return self._call(self.stub.RebuildVariant, request, _BUILD_TIMEOUT_S)
+
+    def inspect_layers(self, reference: str) -> list[variant_pb2.LayerError]:
+        """How far each layer of a variant is from the float32 encoding of the same network."""
+        request = lab_pb2.InspectLayersRequest(variant=reference)
+        return list(self._call(self.stub.InspectLayers, request, _BUILD_TIMEOUT_S).layers)
+
     # Studies.
 
     def bench(
@@ -156,18 +207,16 @@ class Lab:
     ) -> Study:
         """Submits a study: `model` by each of `recipes` on each of `devices`.
 
-        `model` and `data` are files, uploaded where the coordinator doesn't have them, or names or
-        digests that it knows. The first recipe is the baseline. A device is "LABEL=VALUE", a name,
-        an id or "all". `plan` replaces numbers of the profile, by the names of the message Plan:
-        `threads=2`. With `dry_run` the coordinator checks and plans, and creates no study.
+        `model` and `data` are what `add_model` and `add_dataset` take, uploaded where the coordinator
+        doesn't have them, or names or digests that it knows. The first recipe is the baseline. A device is
+        "LABEL=VALUE", a name, an id or "all". `plan` replaces numbers of the profile, by the names of the
+        message Plan: `threads=2`. With `dry_run` the coordinator checks and plans, and creates no study.
 
         Raises EdgemeterError for a bad plan or an unknown file; Refused.
         """
         resolved = resolve_plan(profile, plan)
-        model_ref = self._submit(model, "model", self.models, self.add_model, progress)
-        data_ref = (
-            "" if data is None else self._submit(data, "dataset", self.datasets, self.add_dataset, progress)
-        )
+        model_ref = self._submitted(model, "model", self.models, progress)
+        data_ref = "" if data is None else self._submitted(data, "dataset", self.datasets, progress)
         request = lab_pb2.CreateStudyRequest(
             name=name or "",
             model=model_ref,
@@ -179,21 +228,20 @@ class Lab:
         )
         return Study(self, self._call(self.stub.CreateStudy, request, _LOAD_TIMEOUT_S).study)
 
-    def _submit(
+    def _submitted(
         self,
         source: str | Path,
         noun: str,
         known: Callable[[], Iterable[_Named]],
-        add: Callable[..., Any],
         progress: UploadProgress | None,
     ) -> str:
-        """The digest of a file that is now there, or `source` itself where it names what is there."""
+        """The digest of what is now there, or `source` itself where it names what is there."""
+        if data_source.function_of(source):
+            return self._added(source, noun, None, None).digest
         path = Path(source)
-        if not _is(path.is_file):
+        if not _is(path.exists):
             if isinstance(source, str) and source and _is_known(source, known()):
                 return source
-            if source and _is(path.is_dir):
-                raise EdgemeterError(f"{source} is a folder: a {noun} is one file")
             raise EdgemeterError(
                 f"there is no file {source} here, and the coordinator knows no {noun} of that name"
                 f" (`edgemeter {'data' if noun == 'dataset' else noun} ls` lists them)"
@@ -203,18 +251,26 @@ class Lab:
             if progress is not None:
                 progress(path, done_bytes, total_bytes)
 
-        # Also where it is known: its blob may have been damaged there since, and then it is sent again.
-        digest = upload.upload(path, channel=self._channel, address=self.address, progress=report)
-        if any(one.digest == digest for one in known()):
-            return digest
-        try:
-            add(path, progress=report)
-        except Refused as refused:
-            if refused.reason != "ALREADY_EXISTS":
-                raise
-            # A file that was changed since it was last sent: both stay known, told apart by the digest.
-            add(path, f"{path.stem}-{digest[:8]}", progress=report)
-        return digest
+        as_file = model_source.as_file if noun == "model" else data_source.as_file
+        with as_file(path) as file:
+            # Also where it is known: its blob may have been damaged there since, and then it is sent again.
+            digest = upload.upload(file, channel=self._channel, address=self.address, progress=report)
+            if any(one.digest == digest for one in known()):
+                return digest
+            try:
+                return self._added(file, noun, None, report).digest
+            except Refused as refused:
+                if refused.reason != "ALREADY_EXISTS":
+                    raise
+                # A file that was changed since it was last sent: both stay known, told apart by the digest.
+                return self._added(file, noun, f"{file.stem}-{digest[:8]}", report).digest
+
+    def _added(
+        self, source: str | Path, noun: str, name: str | None, progress: upload.Progress | None
+    ) -> _Named:
+        if noun == "model":
+            return self.add_model(source, name, progress=progress).model
+        return self.add_dataset(source, name, progress=progress).dataset
 
     def studies(self, limit: int = 0) -> list[Study]:
         """Newest first; 0 for the coordinator's usual number."""

@@ -46,6 +46,7 @@ class Need(Enum):
     ANYBODY = auto()
     USER = auto()
     BOARD = auto()
+    USER_OR_WORKER = auto()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +59,12 @@ class Board:
     device_id: str
 
 
-Caller = User | Board | None
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worker:
+    """A conversion worker on another machine: it reads the blobs that its requests name, and puts others."""
+
+
+Caller = User | Board | Worker | None
 
 
 def _rules(service: Any, need: Need) -> dict[str, Need]:
@@ -72,7 +78,7 @@ def _blobs(need: Need) -> dict[str, Need]:
 USERS_PORT: Mapping[str, Need] = {
     **_rules(enrolment_pb2.DESCRIPTOR.services_by_name["Enrolment"], Need.ANYBODY),
     **_rules(lab_pb2.DESCRIPTOR.services_by_name["Lab"], Need.USER),
-    **_blobs(Need.USER),
+    **_blobs(Need.USER_OR_WORKER),
 }
 FLEET_PORT: Mapping[str, Need] = {
     **_rules(fleet_pb2.DESCRIPTOR.services_by_name["Fleet"], Need.BOARD),
@@ -106,8 +112,9 @@ def board() -> Board:
 class Identities:
     """Looks callers up in the database, and believes what it found for a moment."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, is_worker: Callable[[str], bool] = lambda _secret: False) -> None:
         self._database = database
+        self._is_worker = is_worker
         self._believed: OrderedDict[bytes, tuple[float, User | Board]] = OrderedDict()
 
     async def of(self, need: Need, context: Context) -> Caller:
@@ -117,6 +124,11 @@ class Identities:
                 return None
             case Need.USER:
                 return await self._look_up(_bearer(context), self._user)
+            case Need.USER_OR_WORKER:
+                proof = _bearer(context)
+                if self._is_worker(proof.decode(errors="replace")):
+                    return Worker()
+                return await self._look_up(proof, self._user)
             case Need.BOARD:
                 return await self._look_up(_certificate(context), self._board)
 

@@ -36,8 +36,10 @@ class BlobService:
         database: Database,
         blobs: BlobStore,
         max_board_blob_bytes: int = DEFAULT_MAX_BOARD_BLOB_BYTES,
+        worker_may_read: Callable[[str], bool] = lambda _digest: False,
     ) -> None:
         self._database = database
+        self._worker_may_read = worker_may_read
         self._blobs = blobs
         self._max_board_blob_bytes = max_board_blob_bytes
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="blobs")
@@ -118,7 +120,7 @@ class BlobService:
 
     async def _may_put(self) -> bool:
         match access.caller():
-            case access.User():
+            case access.User() | access.Worker():
                 return True
             case access.Board(device_id=device_id):
                 return await self._database.transact(jobs.may_report, device_id)
@@ -142,6 +144,13 @@ class BlobService:
         match access.caller():
             case access.User():
                 return
+            case access.Worker():
+                if self._worker_may_read(digest):
+                    return
+                raise Refused(
+                    refusal_pb2.REFUSAL_REASON_NOT_ALLOWED,
+                    f"blob {digest[:12]} belongs to no conversion that is under way",
+                )
             case access.Board(device_id=device_id):
                 if digest in await self._database.transact(jobs.leased_blobs, device_id):
                     return

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -12,13 +11,18 @@ import grpc.aio
 from sqlalchemy import Connection
 
 from edgemeter_converters import recipes
+from edgemeter_converters.exceptions import ConversionError
 from edgemeter_coordinator.authority import Authority
-from edgemeter_coordinator.blobs import BlobStore
+from edgemeter_coordinator.conversion.cluster import WorkerDiedError
 from edgemeter_coordinator.conversion.engine import ConversionEngine
+from edgemeter_coordinator.conversion.ground import ground
+from edgemeter_coordinator.conversion.workbench import refused
 from edgemeter_coordinator.refusal import Refused
 from edgemeter_coordinator.schedule.selecting import NoDeviceMatchesError, select
-from edgemeter_coordinator.service import access, bounds, catalogue, study_view, submission
+from edgemeter_coordinator.service import access, bounds, study_view, submission, suitability
+from edgemeter_coordinator.service.catalogue import Catalogue
 from edgemeter_coordinator.service.changes import Changes
+from edgemeter_coordinator.service.pricing import Price, prices
 from edgemeter_coordinator.service.scoring import Scorer
 from edgemeter_coordinator.service.sessions import Sessions
 from edgemeter_coordinator.service.study_view import BoardView, StudyRows
@@ -27,13 +31,16 @@ from edgemeter_coordinator.store.database import Database
 from edgemeter_coordinator.store.datasets import DatasetRow
 from edgemeter_coordinator.store.models import ModelRow
 from edgemeter_coordinator.store.results import StoredResult
+from edgemeter_coordinator.store.variants import VariantRow
 from edgemeter_protos import PROTOCOL_VERSION
-from edgemeter_protos.v1 import fleet_pb2, lab_pb2, lab_pb2_grpc, refusal_pb2, variant_pb2
+from edgemeter_protos.v1 import fleet_pb2, lab_pb2, lab_pb2_grpc, refusal_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 USUAL_STUDIES = 50
 MOST_STUDIES = 1000
+USUAL_VARIANTS = 100
+MOST_VARIANTS = 1000
 JOIN_TTL_S = 3600
 LONGEST_TTL_S = 10 * 365 * 24 * 3600
 MOST_USES = 10_000
@@ -48,7 +55,7 @@ class LabService(lab_pb2_grpc.LabServicer):
         self,
         *,
         database: Database,
-        blobs: BlobStore,
+        catalogue: Catalogue,
         conversion: ConversionEngine,
         scorer: Scorer,
         sessions: Sessions,
@@ -57,7 +64,7 @@ class LabService(lab_pb2_grpc.LabServicer):
         address: str,
     ) -> None:
         self._database = database
-        self._blobs = blobs
+        self._catalogue = catalogue
         self._conversion = conversion
         self._scorer = scorer
         self._sessions = sessions
@@ -81,32 +88,7 @@ class LabService(lab_pb2_grpc.LabServicer):
     async def AddModel(  # noqa: N802
         self, request: lab_pb2.AddModelRequest, _context: Context
     ) -> lab_pb2.AddModelResponse:
-        digest, name, file_name = catalogue.added("model", request.digest, request.name, request.file_name)
-        earlier = await self._database.transact(catalogue.known_model, digest, name)
-        if earlier is not None:
-            return lab_pb2.AddModelResponse(model=study_view.model(earlier), known=True)
-        report = await self._conversion.inspect_model(digest, file_name)
-        _, size_bytes = await asyncio.to_thread(self._blobs.stat, digest)
-
-        def add(connection: Connection) -> tuple[ModelRow, bool]:
-            # Once more: another user may have added it, or taken the name, while it was loaded.
-            known = catalogue.known_model(connection, digest, name)
-            if known is not None:
-                return known, True
-            added = models.add(
-                connection,
-                digest=digest,
-                name=name,
-                file_name=file_name,
-                framework=report.framework,
-                task=report.task,
-                size_bytes=size_bytes,
-                parameters=report.parameters,
-                signature=variant_pb2.Signature.FromString(report.signature),
-            )
-            return added, False
-
-        row, known = await self._database.transact(add)
+        row, known = await self._catalogue.add_model(request)
         return lab_pb2.AddModelResponse(model=study_view.model(row), known=known)
 
     async def ListModels(  # noqa: N802
@@ -115,35 +97,19 @@ class LabService(lab_pb2_grpc.LabServicer):
         rows = await self._database.transact(models.every)
         return lab_pb2.ListModelsResponse(models=map(study_view.model, rows))
 
+    async def GetModel(  # noqa: N802
+        self, request: lab_pb2.GetModelRequest, _context: Context
+    ) -> lab_pb2.GetModelResponse:
+        found = await self._database.transact(submission.find_model, request.model)
+        row = await self._catalogue.described(found)
+        return lab_pb2.GetModelResponse(
+            model=study_view.model(row), recipes=recipes.applicability(row.framework)
+        )
+
     async def AddDataset(  # noqa: N802
         self, request: lab_pb2.AddDatasetRequest, _context: Context
     ) -> lab_pb2.AddDatasetResponse:
-        digest, name, file_name = catalogue.added("dataset", request.digest, request.name, request.file_name)
-        earlier = await self._database.transact(catalogue.known_dataset, digest, name)
-        if earlier is not None:
-            return lab_pb2.AddDatasetResponse(dataset=study_view.dataset(earlier), known=True)
-        inspected = await self._conversion.inspect_dataset(digest, file_name)
-        _, size_bytes = await asyncio.to_thread(self._blobs.stat, digest)
-
-        def add(connection: Connection) -> tuple[DatasetRow, bool]:
-            known = catalogue.known_dataset(connection, digest, name)
-            if known is not None:
-                return known, True
-            added = datasets.add(
-                connection,
-                digest=digest,
-                name=name,
-                file_name=file_name,
-                size_bytes=size_bytes,
-                description=catalogue.description(inspected),
-                calibration_digest=inspected.report.calibration_digest,
-                evaluation_digest=inspected.report.evaluation_digest,
-                evaluation_inputs_blob=inspected.evaluation_inputs_blob,
-                evaluation_labels_blob=inspected.evaluation_labels_blob,
-            )
-            return added, False
-
-        row, known = await self._database.transact(add)
+        row, known = await self._catalogue.add_dataset(request)
         return lab_pb2.AddDatasetResponse(dataset=study_view.dataset(row), known=known)
 
     async def ListDatasets(  # noqa: N802
@@ -157,18 +123,74 @@ class LabService(lab_pb2_grpc.LabServicer):
     ) -> lab_pb2.ListRecipesResponse:
         return lab_pb2.ListRecipesResponse(recipes=recipes.catalogue())
 
+    # Variants.
+
+    async def ListVariants(  # noqa: N802
+        self, request: lab_pb2.ListVariantsRequest, _context: Context
+    ) -> lab_pb2.ListVariantsResponse:
+        limit = min(request.limit or USUAL_VARIANTS, MOST_VARIANTS)
+        shown = await self._database.transact(_variants, request.model, limit)
+        return lab_pb2.ListVariantsResponse(variants=shown)
+
+    async def GetVariant(  # noqa: N802
+        self, request: lab_pb2.GetVariantRequest, _context: Context
+    ) -> lab_pb2.GetVariantResponse:
+        return lab_pb2.GetVariantResponse(variant=await self._database.transact(_variant, request.variant))
+
+    async def RebuildVariant(  # noqa: N802
+        self, request: lab_pb2.RebuildVariantRequest, _context: Context
+    ) -> lab_pb2.RebuildVariantResponse:
+        row = await self._database.transact(_ready, request.variant)
+        assert row.manifest is not None
+        with _refusals():
+            rebuilt = await self._conversion.rebuild(row)
+        return lab_pb2.RebuildVariantResponse(
+            same=rebuilt.artifact_digest == row.manifest.artifact_digest,
+            earlier=row.manifest,
+            rebuilt=rebuilt,
+        )
+
+    async def InspectLayers(  # noqa: N802
+        self, request: lab_pb2.InspectLayersRequest, _context: Context
+    ) -> lab_pb2.InspectLayersResponse:
+        row = await self._database.transact(_ready, request.variant)
+        with _refusals():
+            layers = await self._conversion.layers(row)
+        return lab_pb2.InspectLayersResponse(layers=layers)
+
     # Studies.
 
     async def CreateStudy(  # noqa: N802
         self, request: lab_pb2.CreateStudyRequest, _context: Context
     ) -> lab_pb2.CreateStudyResponse:
         submission.check_plan(request)
-        read = submission.read_recipes(request.recipes)
-        submitted = await self._database.transact(submission.submit, request, read, user=access.user().name)
+        model, dataset = await self._database.transact(_model_and_data, request)
+        with _refusals():
+            installed = await self._conversion.installed_versions()
+        read = suitability.read_recipes(request.recipes, model.framework, installed)
+        if any(recipes.needs_training(each.recipe) for each in read):
+            dataset = await self._catalogue.trainable(dataset)
+        submitted = await self._database.transact(
+            submission.submit, request, model, dataset, read, user=access.user().name
+        )
         if not request.dry_run:
             self._conversion.wake()
             self._sessions.nudge(submitted.device_ids)
-        return lab_pb2.CreateStudyResponse(study=await self._shown(submitted.rows))
+            return lab_pb2.CreateStudyResponse(study=await self._shown(submitted.rows))
+        building = [
+            (variant.variant_id, each.recipe)
+            for variant, each in zip(submitted.planned, read, strict=True)
+            if variant.build
+        ]
+        priced = await prices(
+            self._database,
+            self._conversion.stages,
+            ground(model, dataset, ()),
+            model.parameters,
+            building,
+            installed,
+        )
+        return lab_pb2.CreateStudyResponse(study=await self._shown(submitted.rows, priced))
 
     async def ListStudies(  # noqa: N802
         self, request: lab_pb2.ListStudiesRequest, _context: Context
@@ -273,7 +295,7 @@ class LabService(lab_pb2_grpc.LabServicer):
         rows = await self._database.transact(tokens.every)
         return lab_pb2.ListTokensResponse(tokens=map(study_view.token, rows))
 
-    async def _shown(self, rows: StudyRows) -> lab_pb2.Study:
+    async def _shown(self, rows: StudyRows, priced: Mapping[str, Price] | None = None) -> lab_pb2.Study:
         running = await self._database.transact(jobs.running)
         boards = {
             job.device_id: BoardView(
@@ -283,7 +305,13 @@ class LabService(lab_pb2_grpc.LabServicer):
         }
         said = ((job.id, self._sessions.progress(job.id)) for job in rows.jobs)
         progress = {job_id: each for job_id, each in said if each is not None}
-        return study_view.study(rows, boards=boards, progress=progress)
+        return study_view.study(
+            rows,
+            boards=boards,
+            progress=progress,
+            builds=self._conversion.standings(),
+            prices=priced,
+        )
 
     async def _devices(self) -> list[lab_pb2.Device]:
         rows, running = await self._database.transact(
@@ -300,6 +328,58 @@ class LabService(lab_pb2_grpc.LabServicer):
         if not unscored:
             return stored
         return await self._database.transact(results.of_study, study_id, include_late)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What a conversion fails with, as a refusal."""
+    try:
+        yield
+    except ConversionError as error:
+        raise refused(error) from error
+    except WorkerDiedError as error:
+        raise Refused(refusal_pb2.REFUSAL_REASON_UNSPECIFIED, str(error)) from error
+
+
+def _model_and_data(
+    connection: Connection, request: lab_pb2.CreateStudyRequest
+) -> tuple[ModelRow, DatasetRow]:
+    return (
+        submission.find_model(connection, request.model),
+        submission.find_dataset(connection, request.dataset),
+    )
+
+
+def _variants(connection: Connection, model: str, limit: int) -> list[lab_pb2.Variant]:
+    digest = submission.find_model(connection, model).digest if model else None
+    model_names = {row.digest: row.name for row in models.every(connection)}
+    dataset_names = {row.digest: row.name for row in datasets.every(connection)}
+    return [
+        study_view.variant(
+            row,
+            model_name=model_names[row.model_digest],
+            dataset_name=dataset_names[row.dataset_digest],
+        )
+        for row in variants.newest(connection, limit, model_digest=digest)
+    ]
+
+
+def _variant(connection: Connection, reference: str) -> lab_pb2.Variant:
+    row = submission.find_variant(connection, reference)
+    model = models.by_digest(connection, row.model_digest)
+    dataset = datasets.by_digest(connection, row.dataset_digest)
+    assert model is not None
+    assert dataset is not None
+    return study_view.variant(row, model_name=model.name, dataset_name=dataset.name)
+
+
+def _ready(connection: Connection, reference: str) -> VariantRow:
+    row = submission.find_variant(connection, reference)
+    bounds.check(
+        row.state == "ready" and row.manifest is not None,
+        f"variant {row.id} ({row.recipe}) is {row.state}: only one that is ready can be looked into",
+    )
+    return row
 
 
 def _found(connection: Connection, reference: str) -> StudyRows:

@@ -7,6 +7,7 @@ on both sides).
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
@@ -22,11 +23,22 @@ from edgemeter_coordinator.authority import Authority
 from edgemeter_coordinator.blobs import DEFAULT_MAX_BLOB_BYTES, BlobStore
 from edgemeter_coordinator.conversion.capacity import capacity
 from edgemeter_coordinator.conversion.engine import ConversionEngine
+from edgemeter_coordinator.conversion.existing_cluster import ExistingCluster, NoClusterError, Scheduler
+from edgemeter_coordinator.conversion.inspection import Inspection
+from edgemeter_coordinator.conversion.local_workers import LocalWorkers
+from edgemeter_coordinator.conversion.workbench import (
+    RemoteExchanges,
+    SharedExchanges,
+    Workbench,
+    remove_old_checkpoints,
+)
+from edgemeter_coordinator.conversion.worker_grant import WorkerGrant
 from edgemeter_coordinator.sdk.errors import EdgemeterError
 from edgemeter_coordinator.service import machine, owner
 from edgemeter_coordinator.service.access import FLEET_PORT, USERS_PORT, Guard, Identities
 from edgemeter_coordinator.service.background import Background
 from edgemeter_coordinator.service.blob_service import DEFAULT_MAX_BOARD_BLOB_BYTES, BlobService
+from edgemeter_coordinator.service.catalogue import Catalogue
 from edgemeter_coordinator.service.changes import Changes
 from edgemeter_coordinator.service.enrolment import EnrolmentService
 from edgemeter_coordinator.service.fleet import FleetOptions, FleetService
@@ -70,6 +82,10 @@ class ServeOptions:
     heartbeat_interval_s: float = 10
     # Conversion processes; None for what the machine's memory and processors allow.
     workers: int | None = None
+    # A Dask cluster that converts in the place of processes of our own.
+    dask: Scheduler | None = None
+    # Packages whose functions may make models and data.
+    allow_code: tuple[str, ...] = ()
     max_blob_bytes: int = DEFAULT_MAX_BLOB_BYTES
     max_board_blob_bytes: int = DEFAULT_MAX_BOARD_BLOB_BYTES
 
@@ -86,6 +102,7 @@ class Coordinator:
         owner_token: str | None,
         servers: Iterable[grpc.aio.Server],
         resources: AsyncExitStack,
+        conversion: ConversionEngine,
     ) -> None:
         self.port = port
         self.fleet_port = fleet_port
@@ -93,6 +110,7 @@ class Coordinator:
         self.ca_fingerprint = authority.fingerprint
         # Of whoever started it first; None where its file was taken away.
         self.owner_token = owner_token
+        self.conversion = conversion
         self._servers = tuple(servers)
         self._resources = resources
 
@@ -137,7 +155,8 @@ async def _start(options: ServeOptions, resources: AsyncExitStack) -> Coordinato
     changes = Changes()
     sessions = Sessions(changes)
     background = Background()
-    identities = Identities(database)
+    grant = WorkerGrant()
+    identities = Identities(database, is_worker=grant.is_worker)
     users = grpc.aio.server(interceptors=[Guard(USERS_PORT, identities)], options=_CHANNEL_OPTIONS)
     fleet = grpc.aio.server(interceptors=[Guard(FLEET_PORT, identities)], options=_CHANNEL_OPTIONS)
     port = bind(users, options.host, options.port, identity, client_ca_pem=None)
@@ -151,22 +170,23 @@ async def _start(options: ServeOptions, resources: AsyncExitStack) -> Coordinato
     owner_token = await database.transact(_begin, lease_ttl_ms, options.state_dir)
     scorer = Scorer(database=database, blobs=blobs)
     resources.push_async_callback(background.drain, STOP_GRACE_S)
+    bench = await _bench(options, blobs, grant, _address(options.advertise, port), authority.ca_pem)
     conversion = ConversionEngine(
         database=database,
-        blobs=blobs,
+        bench=bench,
         changes=changes,
         sessions=sessions,
-        scratch_dir=options.state_dir / "scratch",
-        capacity=capacity(
-            cpu_count=machine.cpu_count(), memory_bytes=machine.memory_bytes(), workers=options.workers
-        ),
+        allow_code=options.allow_code,
     )
     resources.push_async_callback(conversion.stop)
     await conversion.start()
     background.spawn(scorer.resume(), "scoring of earlier results")
 
     blob_service = BlobService(
-        database=database, blobs=blobs, max_board_blob_bytes=options.max_board_blob_bytes
+        database=database,
+        blobs=blobs,
+        max_board_blob_bytes=options.max_board_blob_bytes,
+        worker_may_read=grant.may_read,
     )
     resources.callback(blob_service.close)
     add_blobs_to_server(blob_service, users)
@@ -174,9 +194,10 @@ async def _start(options: ServeOptions, resources: AsyncExitStack) -> Coordinato
     enrolment_pb2_grpc.add_EnrolmentServicer_to_server(
         EnrolmentService(database=database, authority=authority, fleet_port=fleet_port), users
     )
+    inspection = Inspection(bench=bench, allow_code=options.allow_code)
     lab = LabService(
         database=database,
-        blobs=blobs,
+        catalogue=Catalogue(database=database, blobs=blobs, inspection=inspection),
         conversion=conversion,
         scorer=scorer,
         sessions=sessions,
@@ -226,6 +247,37 @@ async def _start(options: ServeOptions, resources: AsyncExitStack) -> Coordinato
         owner_token=owner_token,
         servers=(users, fleet),
         resources=resources,
+        conversion=conversion,
+    )
+
+
+async def _bench(
+    options: ServeOptions, blobs: BlobStore, grant: WorkerGrant, address: str, ca_pem: str
+) -> Workbench:
+    """Workers of our own, or an existing cluster's. Raises ServeError where that one can't be reached."""
+    logs_dir = options.state_dir / "logs"
+    if options.dask is not None:
+        cluster = ExistingCluster(options.dask)
+        try:
+            await cluster.connect()
+        except NoClusterError as error:
+            raise ServeError(str(error)) from None
+        remote = RemoteExchanges(blobs=blobs, grant=grant, address=address, ca_pem=ca_pem)
+        return Workbench(cluster=cluster, exchanges=remote, blobs=blobs, logs_dir=logs_dir)
+    scratch_dir, checkpoints_dir = options.state_dir / "scratch", options.state_dir / "checkpoints"
+    await asyncio.to_thread(shutil.rmtree, scratch_dir, ignore_errors=True)
+    scratch_dir.mkdir(parents=True)
+    await asyncio.to_thread(remove_old_checkpoints, checkpoints_dir)
+    return Workbench(
+        cluster=LocalWorkers(
+            capacity=capacity(
+                cpu_count=machine.cpu_count(), memory_bytes=machine.memory_bytes(), workers=options.workers
+            ),
+            scratch_dir=scratch_dir / "workers",
+        ),
+        exchanges=SharedExchanges(blobs=blobs, scratch_dir=scratch_dir, checkpoints_dir=checkpoints_dir),
+        blobs=blobs,
+        logs_dir=logs_dir,
     )
 
 

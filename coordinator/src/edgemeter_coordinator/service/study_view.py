@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edgemeter_converters.models.frameworks import FRAMEWORKS
+from edgemeter_coordinator.conversion.engine import Standing as BuildStanding
 from edgemeter_coordinator.schedule.leases import JobState
 from edgemeter_coordinator.schedule.study_state import (
     ENDED_STUDIES,
@@ -13,6 +15,7 @@ from edgemeter_coordinator.schedule.study_state import (
     Standing,
     standing,
 )
+from edgemeter_coordinator.service.pricing import Price
 from edgemeter_coordinator.service.sessions import Progress
 from edgemeter_coordinator.store.datasets import DatasetRow
 from edgemeter_coordinator.store.devices import Device
@@ -21,6 +24,7 @@ from edgemeter_coordinator.store.models import ModelRow
 from edgemeter_coordinator.store.results import StoredResult
 from edgemeter_coordinator.store.studies import StudyRow, StudyVariantRow
 from edgemeter_coordinator.store.tokens import Token
+from edgemeter_coordinator.store.variants import VariantRow
 from edgemeter_coordinator.tokens import TokenKind
 from edgemeter_protos.v1 import lab_pb2, result_pb2
 
@@ -76,7 +80,12 @@ class BoardView:
 
 
 def model(row: ModelRow) -> lab_pb2.Model:
+    described = row.description or lab_pb2.Model()
     return lab_pb2.Model(
+        macs=described.macs,
+        layers=described.layers,
+        preprocessing=described.preprocessing,
+        trainable=row.framework in FRAMEWORKS and FRAMEWORKS[row.framework].trainable,
         digest=row.digest,
         name=row.name,
         framework=row.framework,
@@ -129,8 +138,13 @@ def study(
     *,
     boards: Mapping[str, BoardView] | None = None,
     progress: Mapping[str, Progress] | None = None,
+    builds: Mapping[str, BuildStanding] | None = None,
+    prices: Mapping[str, Price] | None = None,
 ) -> lab_pb2.Study:
-    """A study with its variants and jobs. `boards` go by device id, `progress` by job id."""
+    """A study with its variants and jobs.
+
+    `boards` go by device id, `progress` by job id, `builds` and `prices` by variant id.
+    """
     stands = rows.standing
     row = rows.study
     built = sum(each.state in ENDED_VARIANTS for each in rows.variants)
@@ -144,7 +158,10 @@ def study(
         dataset_digest=row.dataset_digest,
         plan=row.plan,
         state=stands.state,
-        variants=[_variant(each) for each in rows.variants],
+        variants=[
+            _variant(each, (builds or {}).get(each.variant_id), (prices or {}).get(each.variant_id))
+            for each in rows.variants
+        ],
         jobs=[
             _job(
                 each,
@@ -184,9 +201,25 @@ def result(stored: StoredResult, *, of: lab_pb2.Study, on: lab_pb2.Device) -> la
     return response
 
 
-def _variant(row: StudyVariantRow) -> lab_pb2.StudyVariant:
+def variant(row: VariantRow, *, model_name: str, dataset_name: str) -> lab_pb2.Variant:
     state = VARIANT_STATES[row.state]
-    return lab_pb2.StudyVariant(
+    return lab_pb2.Variant(
+        id=row.id,
+        model_name=model_name,
+        model_digest=row.model_digest,
+        dataset_name=dataset_name,
+        dataset_digest=row.dataset_digest,
+        recipe=row.recipe,
+        state=state,
+        error=row.error,
+        manifest=row.manifest if state == lab_pb2.VARIANT_STATE_READY else None,
+        ended_at_unix_ms=row.ended_at_ms or 0,
+    )
+
+
+def _variant(row: StudyVariantRow, build: BuildStanding | None, price: Price | None) -> lab_pb2.StudyVariant:
+    state = VARIANT_STATES[row.state]
+    shown = lab_pb2.StudyVariant(
         variant_id=row.variant_id,
         recipe=row.recipe,
         state=state,
@@ -194,6 +227,13 @@ def _variant(row: StudyVariantRow) -> lab_pb2.StudyVariant:
         error=row.error,
         manifest=row.manifest if state == lab_pb2.VARIANT_STATE_READY else None,
     )
+    if state == lab_pb2.VARIANT_STATE_CONVERTING and build is not None:
+        shown.fraction, shown.phase = build.fraction, build.phase
+    if price is not None:
+        shown.reused_steps = price.reused_steps
+        if price.duration_ms is not None:
+            shown.estimated_duration_ms = price.duration_ms
+    return shown
 
 
 def _job(

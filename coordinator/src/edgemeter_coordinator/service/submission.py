@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from edgemeter_converters import recipes
-from edgemeter_converters.datasets import check_fits
-from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.identity import tool_versions, variant_id
-from edgemeter_converters.recipes import Recipe
-from edgemeter_coordinator.conversion.engine import SEED
+from edgemeter_converters import identity, recipes
+from edgemeter_coordinator.conversion.ground import ground
 from edgemeter_coordinator.ids import new_id
 from edgemeter_coordinator.refusal import Refused
 from edgemeter_coordinator.schedule.leases import JobState
@@ -21,6 +17,7 @@ from edgemeter_coordinator.schedule.selecting import NoDeviceMatchesError, selec
 from edgemeter_coordinator.service import bounds
 from edgemeter_coordinator.service.references import pick
 from edgemeter_coordinator.service.study_view import StudyRows
+from edgemeter_coordinator.service.suitability import ReadRecipe, check_data
 from edgemeter_coordinator.store import datasets, devices, jobs, models, studies, variants
 from edgemeter_coordinator.store.database import now_ms
 from edgemeter_coordinator.store.datasets import DatasetRow
@@ -28,52 +25,16 @@ from edgemeter_coordinator.store.devices import Device
 from edgemeter_coordinator.store.jobs import StudyJob
 from edgemeter_coordinator.store.models import ModelRow
 from edgemeter_coordinator.store.studies import StudyRow, StudyVariantRow
+from edgemeter_coordinator.store.variants import VariantRow
 from edgemeter_protos.v1 import lab_pb2, refusal_pb2
-
-MAX_RECIPES = 100
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReadRecipe:
-    """A recipe as it was read, and the versions of the tools that would carry it out."""
-
-    recipe: Recipe
-    tool_versions: Mapping[str, str]
-
-    def __str__(self) -> str:
-        return str(self.recipe)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submitted:
     rows: StudyRows
+    planned: Sequence[PlannedVariant]
     # Boards that have a job to claim at once, nothing being left to build.
     device_ids: tuple[str, ...]
-
-
-def read_recipes(texts: Sequence[str]) -> list[ReadRecipe]:
-    """The recipes of a study, the baseline first.
-
-    Raises Refused: UNKNOWN_RECIPE, BAD_REQUEST where there is none, too many, or one twice.
-    """
-    if not 0 < len(texts) <= MAX_RECIPES:
-        raise Refused(
-            refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
-            f"{len(texts)} recipes are named: a study takes 1 to {MAX_RECIPES}",
-        )
-    read: dict[str, Recipe] = {}
-    for text in texts:
-        try:
-            recipe = recipes.parse(text)
-        except ConversionError as error:
-            raise refusal_of(error) from error
-        if str(recipe) in read:
-            raise Refused(
-                refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
-                f"recipe {text!r} is named twice ({recipe}): a study measures a variant once",
-            )
-        read[str(recipe)] = recipe
-    return [ReadRecipe(recipe=recipe, tool_versions=tool_versions(recipe)) for recipe in read.values()]
 
 
 def check_plan(request: lab_pb2.CreateStudyRequest) -> None:
@@ -84,25 +45,28 @@ def check_plan(request: lab_pb2.CreateStudyRequest) -> None:
 
 
 def submit(
-    connection: Connection, request: lab_pb2.CreateStudyRequest, read: Sequence[ReadRecipe], *, user: str
+    connection: Connection,
+    request: lab_pb2.CreateStudyRequest,
+    model: ModelRow,
+    dataset: DatasetRow,
+    read: Sequence[ReadRecipe],
+    *,
+    user: str,
 ) -> Submitted:
     """Creates a study with its variants and jobs; with `dry_run` says what would be created.
 
     Raises Refused: NOT_FOUND, ALREADY_EXISTS, SHAPE_MISMATCH, NO_DEVICE_MATCHES, BAD_REQUEST. Nothing is
     written then.
     """
-    model = find_model(connection, request.model)
-    dataset = find_dataset(connection, request.dataset)
-    try:
-        check_fits(model.signature, list(dataset.description.inputs), dataset.description.classes)
-    except ConversionError as error:
-        raise refusal_of(error, f"{dataset.name} does not fit {model.name}: ") from error
-    boards = _boards(connection, request.devices, read)
+    check_data(model, dataset, read)
+    boards = _boards(connection, request.devices, read, model.framework)
     planned = _planned(connection, model, dataset, read)
     name = _study_name(connection, request.name, model)
     if request.dry_run:
         return Submitted(
-            rows=_imagined(connection, request, name, model, dataset, planned, boards, user), device_ids=()
+            rows=_imagined(connection, request, name, model, dataset, planned, boards, user),
+            planned=planned,
+            device_ids=(),
         )
     study_id = new_id()
     for variant in planned:
@@ -129,6 +93,7 @@ def submit(
     jobs.create(connection, study_id, board_ids, state)
     return Submitted(
         rows=study_rows(connection, study_id),
+        planned=planned,
         device_ids=tuple(board_ids) if state is JobState.QUEUED else (),
     )
 
@@ -155,6 +120,17 @@ def find_dataset(connection: Connection, reference: str) -> DatasetRow:
     )
 
 
+def find_variant(connection: Connection, reference: str) -> VariantRow:
+    """By id or the start of an id. Raises Refused: NOT_FOUND, BAD_REQUEST."""
+    return pick(
+        reference,
+        variants.referred(connection, reference),
+        noun="variant",
+        key=lambda row: row.id,
+        names=lambda: (),
+    )
+
+
 def find_study(connection: Connection, reference: str) -> StudyRow:
     """By id, name or the start of an id. Raises Refused: NOT_FOUND, BAD_REQUEST."""
     return pick(
@@ -177,20 +153,17 @@ def study_rows(connection: Connection, study_id: str) -> StudyRows:
     )
 
 
-def refusal_of(error: ConversionError, context: str = "") -> Refused:
-    """What a user reads of a converter's refusal."""
-    reason = error.reason or refusal_pb2.REFUSAL_REASON_BAD_REQUEST
-    return Refused(refusal_pb2.RefusalReason.ValueType(reason), f"{context}{error.message}")
-
-
-def _boards(connection: Connection, selectors: Sequence[str], read: Sequence[ReadRecipe]) -> list[Device]:
+def _boards(
+    connection: Connection, selectors: Sequence[str], read: Sequence[ReadRecipe], framework: str
+) -> list[Device]:
     try:
         boards = select(devices.every(connection), selectors)
     except NoDeviceMatchesError as error:
         raise Refused(refusal_pb2.REFUSAL_REASON_NO_DEVICE_MATCHES, str(error)) from error
     for board in boards:
         for each in read:
-            problem = unrunnable(str(each), recipes.runtimes(each.recipe), board.name, board.facts.runtimes)
+            needed = recipes.runtimes(each.recipe, framework)
+            problem = unrunnable(str(each), needed, board.name, board.facts.runtimes)
             if problem is not None:
                 raise Refused(refusal_pb2.REFUSAL_REASON_NO_DEVICE_MATCHES, problem)
     return boards
@@ -199,20 +172,8 @@ def _boards(connection: Connection, selectors: Sequence[str], read: Sequence[Rea
 def _planned(
     connection: Connection, model: ModelRow, dataset: DatasetRow, read: Sequence[ReadRecipe]
 ) -> list[PlannedVariant]:
-    wanted = [
-        (
-            variant_id(
-                model.digest,
-                each.recipe,
-                dataset.calibration_digest,
-                dataset.evaluation_digest,
-                each.tool_versions,
-                SEED,
-            ),
-            str(each),
-        )
-        for each in read
-    ]
+    sources = ground(model, dataset, ()).sources
+    wanted = [(identity.variant_id(sources, each.recipe, each.tool_versions), str(each)) for each in read]
     return plan_variants(wanted, variants.states(connection, [wanted_id for wanted_id, _ in wanted]))
 
 

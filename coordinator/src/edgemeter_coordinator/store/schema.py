@@ -72,6 +72,11 @@ models = Table(
     Column("parameters", BigInteger, nullable=False),
     Column("signature", LargeBinary, nullable=False),  # Signature
     Column("added_at_ms", BigInteger, nullable=False),
+    # "package.module:function" that made it; empty for a file
+    Column("function", String(256), nullable=False, server_default=""),
+    Column("inputs", LargeBinary),  # Signature, as its user gave it; null where the file tells
+    # lab Model: macs, layers, preprocessing; null where an earlier edgemeter added it and did not look
+    Column("description", LargeBinary),
 )
 
 datasets = Table(
@@ -89,6 +94,9 @@ datasets = Table(
     Column("evaluation_inputs_blob", String(64)),
     Column("evaluation_labels_blob", String(64)),
     Column("added_at_ms", BigInteger, nullable=False),
+    # Null where an earlier edgemeter added it: the file is the .npz that builds read.
+    Column("canonical_blob", String(64)),
+    Column("training_digest", String(64)),
 )
 
 variants = Table(
@@ -104,6 +112,19 @@ variants = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("ended_at_ms", BigInteger),
     Index(None, "state"),
+)
+
+# What the steps at a recipe's beginning left of a model: built once for all recipes that begin so.
+stages = Table(
+    "stages",
+    metadata,
+    Column("id", String(32), primary_key=True),  # of everything that decides its content
+    Column("model_digest", ForeignKey("models.digest"), nullable=False),
+    Column("steps", Text, nullable=False),  # "low-rank(0.5)+prune(0.5)"; the last is what this stage did
+    Column("blob", String(64), nullable=False),
+    Column("file_name", String(256), nullable=False),
+    Column("stage", LargeBinary, nullable=False),  # Stage
+    Column("created_at_ms", BigInteger, nullable=False),
 )
 
 studies = Table(

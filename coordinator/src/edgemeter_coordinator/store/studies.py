@@ -158,15 +158,15 @@ def go_without(connection: Connection, study_id: str, failed: Iterable[StudyVari
         )
 
 
-def wanting(connection: Connection, variant_id: str) -> list[str]:
-    """Studies that want a variant and whose jobs still wait."""
+def wanting(connection: Connection, *variant_ids: str) -> list[str]:
+    """Studies that want any of these variants and whose jobs still wait."""
     return list(
         connection.execute(
             select(study_variants.c.study_id)
             .join(studies, studies.c.id == study_variants.c.study_id)
             .join(jobs, jobs.c.study_id == studies.c.id)
             .where(
-                study_variants.c.variant_id == variant_id,
+                study_variants.c.variant_id.in_(variant_ids),
                 studies.c.cancelled_at_ms.is_(None),
                 jobs.c.state == "waiting",
             )

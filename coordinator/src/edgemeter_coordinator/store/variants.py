@@ -24,6 +24,11 @@ class VariantRow:
     error: str
     ended_at_ms: int | None
 
+    @property
+    def name(self) -> str:
+        """What people call it, beside its id."""
+        return self.recipe
+
 
 def states(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
     """State by id, of those that exist."""
@@ -34,6 +39,32 @@ def states(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
 def get(connection: Connection, variant_id: str) -> VariantRow | None:
     row = connection.execute(select(variants).where(variants.c.id == variant_id)).one_or_none()
     return _variant(row) if row else None
+
+
+def referred(connection: Connection, reference: str) -> list[VariantRow]:
+    """Those whose id starts with `reference`."""
+    rows = connection.execute(select(variants).where(variants.c.id.startswith(reference, autoescape=True)))
+    return [_variant(row) for row in rows]
+
+
+def newest(
+    connection: Connection, limit: int, *, model_digest: str | None = None, state: str | None = None
+) -> list[VariantRow]:
+    """The newest first, of one model and in one state where these are given."""
+    query = select(variants).order_by(variants.c.created_at_ms.desc(), variants.c.id).limit(limit)
+    if model_digest is not None:
+        query = query.where(variants.c.model_digest == model_digest)
+    if state is not None:
+        query = query.where(variants.c.state == state)
+    return [_variant(row) for row in connection.execute(query)]
+
+
+def under_way(connection: Connection, model_digest: str) -> bool:
+    """Whether any variant of a model waits or is converting."""
+    query = select(variants.c.id).where(
+        variants.c.model_digest == model_digest, variants.c.state.in_(["waiting", "converting"])
+    )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def await_build(

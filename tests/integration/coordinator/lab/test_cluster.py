@@ -15,14 +15,15 @@ import pytest_asyncio
 
 from edgemeter_coordinator.conversion import cluster as module
 from edgemeter_coordinator.conversion.capacity import capacity
-from edgemeter_coordinator.conversion.cluster import Cluster, WorkerDiedError
+from edgemeter_coordinator.conversion.cluster import WorkerDiedError
+from edgemeter_coordinator.conversion.local_workers import LocalWorkers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    cluster = Cluster(
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalWorkers]:
+    cluster = LocalWorkers(
         capacity=capacity(cpu_count=2, memory_bytes=4_000_000_000, workers=1),
         scratch_dir=tmp_path_factory.mktemp("scratch"),
     )
@@ -30,7 +31,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
     await cluster.close()
 
 
-async def test_a_function_runs_in_another_process(cluster: Cluster) -> None:
+async def test_a_function_runs_in_another_process(cluster: LocalWorkers) -> None:
     assert not cluster.started
     assert await cluster.run(os.getpid) != os.getpid()
     # Spawned: nothing of ours but what it imports itself.
@@ -38,7 +39,7 @@ async def test_a_function_runs_in_another_process(cluster: Cluster) -> None:
     assert cluster.started
 
 
-async def test_it_listens_on_loopback_only(cluster: Cluster) -> None:
+async def test_it_listens_on_loopback_only(cluster: LocalWorkers) -> None:
     await cluster.run(os.getpid)
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
     listening = [
@@ -52,18 +53,18 @@ async def test_it_listens_on_loopback_only(cluster: Cluster) -> None:
     assert set(listening) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
 
-async def test_what_a_function_raises_comes_back(cluster: Cluster) -> None:
+async def test_what_a_function_raises_comes_back(cluster: LocalWorkers) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         await cluster.run(int, "x")
 
 
-async def test_a_process_that_dies_twice_is_given_up_and_the_next_task_runs(cluster: Cluster) -> None:
+async def test_a_process_that_dies_twice_is_given_up_and_the_next_task_runs(cluster: LocalWorkers) -> None:
     with pytest.raises(WorkerDiedError, match="died 2 times"):
         await cluster.run(os._exit, 9)
     assert await cluster.run(sum, [1, 2]) == 3
 
 
-async def test_cancelling_kills_the_process(cluster: Cluster) -> None:
+async def test_cancelling_kills_the_process(cluster: LocalWorkers) -> None:
     before = await cluster.run(os.getpid)
     process = psutil.Process(before)
     hanging = asyncio.create_task(cluster.run(time.sleep, 600))
@@ -75,7 +76,7 @@ async def test_cancelling_kills_the_process(cluster: Cluster) -> None:
     assert not process.is_running()
 
 
-async def test_one_task_a_worker_at_a_time(cluster: Cluster, tmp_path: Path) -> None:
+async def test_one_task_a_worker_at_a_time(cluster: LocalWorkers, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     # Each fails where the other is at work: os.mkdir refuses a folder that is there.
     both = [cluster.run(os.mkdir, mark), cluster.run(os.rmdir, mark)]
@@ -84,7 +85,7 @@ async def test_one_task_a_worker_at_a_time(cluster: Cluster, tmp_path: Path) -> 
 
 
 async def test_a_cluster_that_lost_its_workers_is_replaced(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: LocalWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "NO_WORKER_S", 2.0)
     await cluster.run(os.getpid)
@@ -95,7 +96,7 @@ async def test_a_cluster_that_lost_its_workers_is_replaced(
 
 
 async def test_a_closed_cluster_leaves_no_worker(tmp_path: Path) -> None:
-    cluster = Cluster(
+    cluster = LocalWorkers(
         capacity=capacity(cpu_count=1, memory_bytes=4_000_000_000, workers=1), scratch_dir=tmp_path
     )
     process = psutil.Process(await cluster.run(os.getpid))
@@ -109,7 +110,7 @@ async def test_a_closed_cluster_leaves_no_worker(tmp_path: Path) -> None:
 
 
 async def test_idle_workers_end_and_come_back(tmp_path: Path) -> None:
-    cluster = Cluster(
+    cluster = LocalWorkers(
         capacity=capacity(cpu_count=2, memory_bytes=4_000_000_000, workers=1),
         scratch_dir=tmp_path,
         idle_s=0.5,

@@ -233,7 +233,7 @@ async def test_devices_and_tokens_are_listed(laboratory: Laboratory, board: Boar
     about = await laboratory.lab.GetCoordinator(lab_pb2.GetCoordinatorRequest())
     assert about.ca_fingerprint == laboratory.coordinator.ca_fingerprint
     recipes = await laboratory.lab.ListRecipes(lab_pb2.ListRecipesRequest())
-    assert {"float32@tflite", "int8@tflite"} <= {recipe.text for recipe in recipes.recipes}
+    assert {"float32", "int8", "prune(0.5)"} <= {recipe.text for recipe in recipes.recipes}
 
 
 async def test_a_watcher_is_let_go_when_the_call_ends(laboratory: Laboratory, board: Board) -> None:

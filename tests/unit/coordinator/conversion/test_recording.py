@@ -9,9 +9,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from edgemeter_coordinator.blobs import BlobStore
 from edgemeter_coordinator.conversion import engine
-from edgemeter_coordinator.conversion.capacity import Capacity
 from edgemeter_coordinator.conversion.engine import ConversionEngine, Settled
 from edgemeter_coordinator.store.database import Database
 
@@ -24,11 +22,9 @@ async def test_an_end_that_could_not_be_written_is_written_later(
     database = Database.in_directory(tmp_path)
     conversions = ConversionEngine(
         database=database,
-        blobs=BlobStore(tmp_path / "blobs"),
+        bench=cast("Any", None),
         changes=cast("Any", None),
         sessions=cast("Any", None),
-        scratch_dir=tmp_path / "scratch",
-        capacity=Capacity(workers=1, memory_limit_bytes=1),
     )
     tried: list[str] = []
 

@@ -128,17 +128,27 @@ def _taps(graph: Any) -> list[_Tap]:
         if kind not in LAYERS or (kind == "Gather" and not _looks_weights_up(node, tensors, graph)):
             continue
         layer = layer_of(node.name)
-        if node.op_type in _OUTPUT_SCALES:
-            scale, zero_point = (
-                float(onnx_weights.array_of(tensors[node.input[at]]).flat[0])
-                for at in _OUTPUT_SCALES[node.op_type]
-            )
+        stands_for = _output_quantization(node, tensors)
+        if stands_for is not None:
+            scale, zero_point = (float(onnx_weights.array_of(tensors[name]).flat[0]) for name in stands_for)
             tap = _Tap(layer=layer, kind=kind, tensor=node.output[0], scale=scale, zero_point=int(zero_point))
         else:
             tensor = layer if layer in produced else _followed(node.output[0], users, outputs)
             tap = _Tap(layer=layer, kind=kind, tensor=_restored(tensor, users))
         found.setdefault(layer, tap)
     return list(found.values())
+
+
+def _output_quantization(node: Any, tensors: dict[str, Any]) -> tuple[str, str] | None:
+    """The names of an output's scale and zero point; None where it is of floats."""
+    if node.op_type in _OUTPUT_SCALES:
+        scale, zero_point = _OUTPUT_SCALES[node.op_type]
+        return node.input[scale], node.input[zero_point]
+    stem = node.input[0].removesuffix("_quantized")
+    if node.op_type == "Gather" and stem != node.input[0] and node.input[0] in tensors:
+        # It hands on some of its weights' integers.
+        return f"{stem}_scale", f"{stem}_zero_point"
+    return None
 
 
 def layer_of(node_name: str) -> str:

@@ -1,13 +1,16 @@
 """What every ONNX encoding starts from: the model in float, batch 1, simplified, with names that last.
 
-Layers are named after their weights where those have a module's name ("f.0.weight" gives "f.0"), else after
-their nodes. The value that a layer hands on, behind an activation that it alone feeds, has the layer's name
+Layers have the names of torch's modules: of their weights ("f.0.weight" gives "f.0"), else of the module that
+the exporter noted, with the operator where that has several. Those of a model that came as ONNX have their
+nodes' names. The value that a layer hands on, behind an activation that it alone feeds, has the layer's name
 too, so that a quantized file's can be held against the float32 file's.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,8 @@ LAYERS = frozenset(
 )
 """Operators that count as layers. A Gather does where it looks weights up, as an embedding."""
 
+_SCOPES = "pkg.torch.onnx.name_scopes"
+
 ACTIVATIONS = frozenset({"Relu", "Clip"})
 """That quantizers merge into the layer before."""
 
@@ -69,6 +74,8 @@ def float_graph(model: LoadedModel, input_shapes: tuple[tuple[int, ...], ...], w
     _name_layers(proto.graph)
     proto = _simplified(proto, work_dir)
     tidy(proto)
+    for node in proto.graph.node:
+        node.name = node.name.removesuffix("/MatMulAddFusion")
     name_nodes(proto.graph)
     _name_values(proto.graph)
     return proto
@@ -123,8 +130,8 @@ def _exported(model: LoadedModel, input_shapes: tuple[tuple[int, ...], ...], wor
     proto.ir_version = IR_VERSION
     if [each.name for each in proto.graph.input] != inputs or len(proto.graph.output) != len(outputs):
         raise ConversionError(
-            f"torch's ONNX exporter made {len(proto.graph.input)} inputs and {len(proto.graph.output)} outputs"
-            f" of the model's {len(inputs)} and {len(outputs)}"
+            f"torch's ONNX exporter made {len(proto.graph.input)} inputs and"
+            f" {len(proto.graph.output)} outputs of the model's {len(inputs)} and {len(outputs)}"
         )
     return proto
 
@@ -156,8 +163,8 @@ def _simplified(proto: Any, work_dir: Path) -> Any:
 
 def tidy(proto: Any) -> None:
     """Leaves out what no runtime reads: where the exporter's operators came from, shapes that a session
-    infers, imports of operator sets that no node uses. Puts initializers in the order of their names, since the
-    tools keep them in sets."""
+    infers, imports of operator sets that no node uses. Puts initializers in the order of their names, since
+    the tools keep them in sets."""
     from onnx import helper
 
     used = {node.domain for graph in graphs(proto) for node in graph.node} | {""}
@@ -231,13 +238,32 @@ def layer_nodes(graph: Any) -> Iterator[Any]:
 def _name_layers(graph: Any) -> None:
     initialized = {tensor.name for tensor in graph.initializer}
     taken = {node.name for node in graph.node}
+    unnamed = []
     for node in layer_nodes(graph):
         at = _WEIGHT_AT.get(node.op_type, 1)
         weight = node.input[at] if at < len(node.input) else ""
         name = weight.removesuffix(".weight")
+        # The exporter stores equal weights of several layers once, under the name of the first.
         if weight in initialized and name != weight and name and name not in taken:
             node.name = name
             taken.add(name)
+        else:
+            unnamed.append(node)
+    in_module = Counter(_module(node) for node in unnamed)
+    for node in unnamed:
+        module = _module(node)
+        if module:
+            alone = in_module[module] == 1 and module not in taken
+            node.name = module if alone else f"{module}/{node.op_type}"
+    name_nodes(graph)
+
+
+def _module(node: Any) -> str:
+    """Of torch's module that a node was exported from: "encoder.attention"; empty where not noted."""
+    noted = next((each.value for each in node.metadata_props if each.key == _SCOPES), "[]")
+    # A list of the modules' names from the outermost in, and the operator's last.
+    scopes = ast.literal_eval(noted)
+    return str(scopes[-2]) if len(scopes) > 1 else ""
 
 
 def _name_values(graph: Any) -> None:

@@ -1,14 +1,14 @@
 """ONNX with integer arithmetic: static quantization (int8, int16x8) and dynamic.
 
 Activations of Quantize/Dequantize pairs are signed, since Arm's kernels are made for signed ones on both
-sides and ONNX Runtime makes them unsigned by itself on x86. With QLinear operators it does not, and signed ones
-take eight times as long there (6.4 for 0.8 ms over a small net of depthwise blocks): those are unsigned.
+sides and ONNX Runtime makes them unsigned by itself on x86. With QLinear operators it does not, and signed
+ones take eight times as long there (6.4 for 0.8 ms over a small net of depthwise blocks): those are unsigned.
 
 int16x8 has its activations rounded to 16 bits between layers that ONNX Runtime's processor kernels compute in
 float32: the numerics of accelerators, at more than float32's latency (2.9 for 1.2 ms).
 
-Dynamic quantization of convolutions is as slow (10 for 1.2 ms): their integer kernels have no fast path. Their
-weights are unsigned, for want of a kernel with signed ones before onnxruntime 1.31.
+Dynamic quantization of convolutions is slower yet (10 for 1.2 ms): their integer kernels have no fast path.
+Their weights are unsigned, for want of a kernel with signed ones before onnxruntime 1.31.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ from numpy.typing import NDArray
 
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.formats.format import Encoding
-from edgemeter_converters.formats.onnx_graph import layer_nodes, refusals, tidy, with_opset
+from edgemeter_converters.formats.onnx_graph import (
+    ACTIVATIONS,
+    LAYERS,
+    consumers,
+    layer_nodes,
+    refusals,
+    tidy,
+    with_opset,
+)
+from edgemeter_converters.formats.onnx_slim import slim
+from edgemeter_converters.models import onnx_weights
 from edgemeter_converters.steps import Precision
 
 STATIC = frozenset(
@@ -45,6 +55,11 @@ DYNAMIC = frozenset({"Conv", "Gemm", "MatMul", "LSTM", "Gather"})
 
 PER_CHANNEL_OPSET = 13
 """The first whose QuantizeLinear has an axis."""
+
+MIN_INTEGER_SHARE = 0.1
+"""Of the weights: a file with fewer would be called int8 for little."""
+
+_OWN_RANGE = frozenset({"Conv", "Gemm", "MatMul", "Add", "Mul"})
 
 MAX_STRIDE = 16
 """Samples whose every activation is held in memory at once, to add them to histograms."""
@@ -100,6 +115,9 @@ def quantize_statically(proto: Any, encoding: Encoding, kept: frozenset[str]) ->
     method, options = _calibration_options(encoding.options.calibration_method, len(encoding.calibration[0]))
     source, target = encoding.work_dir / "prepared.onnx", encoding.work_dir / "integer.onnx"
     onnx.save(proto, source)
+    excluded = _left_in_float(proto.graph, kept)
+    if operators:
+        excluded += _activations_on_their_own(proto.graph)
     ranges, key = encoding.work_dir / "ranges.json", _key(source, encoding)
     if key in _ranges:
         _ranges.move_to_end(key)
@@ -116,7 +134,7 @@ def quantize_statically(proto: Any, encoding: Encoding, kept: frozenset[str]) ->
             per_channel=not encoding.options.per_tensor,
             activation_type=activations,
             weight_type=ort.QuantType.QInt8,
-            nodes_to_exclude=_left_in_float(proto.graph, kept),
+            nodes_to_exclude=excluded,
             calibrate_method=ort.CalibrationMethod[method],
             extra_options=options,
             calibration_cache_path=str(ranges),
@@ -125,6 +143,9 @@ def quantize_statically(proto: Any, encoding: Encoding, kept: frozenset[str]) ->
     while len(_ranges) > _MAX_RANGES:
         _ranges.popitem(last=False)
     quantized = onnx.load(target)
+    _refuse_float(quantized, kept, encoding.precision)
+    if not operators:
+        slim(quantized.graph)
     tidy(quantized)
     return quantized
 
@@ -154,6 +175,7 @@ def quantize_dynamically(proto: Any, encoding: Encoding, kept: frozenset[str]) -
             nodes_to_exclude=excluded,
         )
     quantized = onnx.load(target)
+    _refuse_float(quantized, kept, encoding.precision)
     tidy(quantized)
     return quantized
 
@@ -190,6 +212,42 @@ def _refuse_empty(proto: Any, quantizable: frozenset[str], precision: Precision)
             f"ONNX Runtime has nothing to quantize in the model for {precision.value!r}: of"
             f" {', '.join(sorted(quantizable))} it has no layer; its layers: {there}"
         )
+
+
+def _refuse_float(quantized: Any, kept: frozenset[str], precision: Precision) -> None:
+    counted = onnx_weights.weights(quantized)
+    floats = {tensor.name for tensor in quantized.graph.initializer if onnx_weights.is_float(tensor)}
+    size = sum(weight.size for weight in counted.values())
+    integers = sum(weight.size for name, weight in counted.items() if name not in floats)
+    if not kept and integers < MIN_INTEGER_SHARE * size:
+        kinds = sorted({node.op_type for node in quantized.graph.node if node.op_type in LAYERS})
+        raise ConversionError(
+            f"ONNX Runtime makes integers of only {integers:,} of the model's {size:,} weights for"
+            f" {precision.value!r}, and leaves {', '.join(kinds) or 'the others'} in float:"
+            " weight-only-int8@onnx makes all of them small"
+        )
+
+
+def _activations_on_their_own(graph: Any) -> list[str]:
+    """Activations that can't be merged into the layer before.
+
+    The tool's QLinear operators leave them out all the same, which changes what the network computes: only
+    where the layer before is quantized by a range of its own and feeds nothing else is that the activation's.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    users = consumers(graph)
+    outputs = {value.name for value in graph.output}
+    return [
+        node.name
+        for node in graph.node
+        if node.op_type in ACTIVATIONS
+        and not (
+            node.input[0] in makers
+            and makers[node.input[0]].op_type in _OWN_RANGE
+            and len(users[node.input[0]]) == 1
+            and node.input[0] not in outputs
+        )
+    ]
 
 
 def _left_in_float(graph: Any, kept: frozenset[str]) -> list[str]:

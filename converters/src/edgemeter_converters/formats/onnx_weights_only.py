@@ -137,7 +137,7 @@ def _encoded(graph: Any, tensor: Any, node: Any, bits: int) -> Any:
 
 
 def _blocks(node: Any, shape: tuple[int, ...], bits: int) -> tuple[int, int]:
-    """DequantizeLinear's axis and block size for a layer's weights; 0 for one scale a slice along the axis."""
+    """DequantizeLinear's axis and block size for a layer's weights; 0 for a scale a slice along the axis."""
     if node.op_type in ("MatMul", "Gemm"):
         transposed = any(each.name == "transB" and each.i for each in node.attribute)
         summed = len(shape) - (1 if transposed else 2)

@@ -46,20 +46,20 @@ def load(path: Path, file_name: str) -> LoadedModel:
     Raises:
         ConversionError: NOT_A_MODEL, UNSAFE_MODEL or TOO_LARGE.
     """
-    import onnx
+    from onnx import checker, inliner
 
     model = _read(path, file_name)
     _refuse_other_files(model, file_name)
     try:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inliner.inline_local_functions(model) if model.functions else model
     except Exception as error:
         # The inliner raises whatever its C++ happens to throw.
         _refuse(file_name, f"its functions can't be inlined: {reason_of(error)}")
     _refuse_own_operators(model, file_name)
     _bring_into_shape(model)
     try:
-        onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, ValueError) as error:
+        checker.check_model(model)
+    except (checker.ValidationError, ValueError) as error:
         _refuse(file_name, f"it is no valid ONNX model: {reason_of(error)}")
     content = model.SerializeToString(deterministic=True)
     try:
@@ -160,7 +160,7 @@ def _read(path: Path, file_name: str) -> Any:
         size_bytes = path.stat().st_size
         if size_bytes > MAX_BYTES:
             raise ConversionError(
-                f"{file_name}: it has {size_bytes:,} bytes; an ONNX model in one file has at most {MAX_BYTES:,}",
+                f"{file_name}: it has {size_bytes:,} bytes; one file of ONNX has at most {MAX_BYTES:,}",
                 reason=refusal_pb2.REFUSAL_REASON_TOO_LARGE,
             )
         content = path.read_bytes()
@@ -184,8 +184,8 @@ def _refuse_other_files(model: Any, file_name: str) -> None:
             places = [entry.value for entry in tensor.external_data if entry.key == "location"]
             _refuse(
                 file_name,
-                f"its weight {tensor.name!r} is in another file ({', '.join(places) or 'unnamed'}); save it as"
-                f' one: onnx.save(onnx.load("{file_name}"), "one.onnx")',
+                f"its weight {tensor.name!r} is in another file ({', '.join(places) or 'unnamed'});"
+                f' save all in one: onnx.save(onnx.load("{file_name}"), "one.onnx")',
             )
 
 

@@ -34,14 +34,19 @@ _NO_FLOATS: Mapping[str, frozenset[int]] = MappingProxyType(
     {
         "QuantizeLinear": frozenset({1}),
         "DequantizeLinear": frozenset({1}),
-        "DynamicQuantizeLSTM": frozenset({8, 10}),
+        # Initial states, which are no weights unless someone made them so.
+        "LSTM": frozenset({5, 6}),
+        "GRU": frozenset({5}),
+        "RNN": frozenset({5}),
+        # Those, and scales.
+        "DynamicQuantizeLSTM": frozenset({5, 6, 8, 10}),
         # Regions and scales.
         "Resize": frozenset({1, 2}),
         "Upsample": frozenset({1}),
     }
 )
-"""By operator: the inputs whose floats are no weights. Those of QGemm, and of operators whose names begin with
-QLinear, never are."""
+"""By operator: the inputs whose floats are no weights. Those of QGemm, and of operators whose names begin
+with QLinear, never are."""
 
 _PASSES_ON = frozenset({"DequantizeLinear", "QuantizeLinear", "Cast", "Transpose", "Reshape", "Identity"})
 """What stands between a weight and the layer that it belongs to."""
@@ -133,7 +138,7 @@ def is_float(tensor: Any) -> bool:
     from onnx import TensorProto
 
     floats = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
-    return bool(tensor.data_type in floats)
+    return any(tensor.data_type == each for each in floats)
 
 
 def array_of(tensor: Any) -> NDArray[Any]:
@@ -149,7 +154,8 @@ def array_of(tensor: Any) -> NDArray[Any]:
 
 
 def _is_qlinear(node: Any) -> bool:
-    return node.op_type.startswith("QLinear") or node.op_type == "QGemm"
+    kind = str(node.op_type)
+    return kind.startswith("QLinear") or kind == "QGemm"
 
 
 def _layer(name: str, uses: Mapping[str, list[tuple[Any, int]]]) -> str:

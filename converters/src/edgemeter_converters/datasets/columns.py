@@ -109,22 +109,9 @@ def _combined(column: Any) -> Any:
     import pyarrow
 
     array = pyarrow.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)
-    while isinstance(array.type, pyarrow.BaseExtensionType):
-        if isinstance(array.type, pyarrow.FixedShapeTensorType):
-            shape, array = array.type.shape, array.storage
-            for size in reversed(shape[1:]):
-                array = _regrouped(array, size)
-            return array
+    while isinstance(array.type, pyarrow.BaseExtensionType) and not _is_tensor(array.type):
         array = array.storage
     return array.dictionary_decode() if pyarrow.types.is_dictionary(array.type) else array
-
-
-def _regrouped(array: Any, size: int) -> Any:
-    """Lists of n * size numbers as lists of n lists of `size`."""
-    import pyarrow
-
-    inner = pyarrow.FixedSizeListArray.from_arrays(array.flatten(), size)
-    return pyarrow.FixedSizeListArray.from_arrays(inner, array.type.list_size // size)
 
 
 def _holds_pictures(kind: Any) -> bool:
@@ -133,6 +120,12 @@ def _holds_pictures(kind: Any) -> bool:
     if types.is_struct(kind):
         return any(field.name == "bytes" and _is_binary(field.type) for field in kind)
     return _is_binary(kind)
+
+
+def _is_tensor(kind: Any) -> bool:
+    import pyarrow
+
+    return isinstance(kind, pyarrow.FixedShapeTensorType)
 
 
 def _is_binary(kind: Any) -> bool:
@@ -170,6 +163,8 @@ def _dense(name: str, array: Any) -> NDArray[Any]:
     from pyarrow import types
 
     shape = [len(array)]
+    tensors = array if _is_tensor(array.type) else None
+    array = array if tensors is None else array.storage
     while True:
         if array.null_count:
             raise ValueError(f"column {name!r} has missing values ({array.null_count}): fill or drop them")
@@ -192,6 +187,8 @@ def _dense(name: str, array: Any) -> NDArray[Any]:
             f"column {name!r} holds {array.type}: inputs are numbers or pictures; "
             "name those to use with --input-column"
         )
+    if tensors is not None:  # whose dimensions may be stored in another order
+        return np.asarray(tensors.to_numpy_ndarray())
     return np.asarray(array.to_numpy(zero_copy_only=False)).reshape(shape)
 
 

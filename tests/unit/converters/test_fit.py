@@ -4,6 +4,7 @@ import pytest
 
 from edgemeter_converters.datasets import check_fits
 from edgemeter_converters.exceptions import ConversionError
+from edgemeter_protos.preprocessing import parse
 from edgemeter_protos.v1 import refusal_pb2, variant_pb2
 
 
@@ -94,3 +95,96 @@ def test_does_not_fit(
         check_fits(signature, data, classes=10)
     assert refused.value.message == message
     assert refused.value.reason == refusal_pb2.REFUSAL_REASON_SHAPE_MISMATCH
+
+
+NCHW = "scale=1/255,mean=0.485;0.456;0.406,std=0.229;0.224;0.225,layout=nchw"
+
+
+@pytest.mark.parametrize(
+    ("signature", "data", "preprocessing"),
+    [
+        pytest.param(model((3, 32, 40)), spec((32, 40, 3), "uint8"), NCHW, id="channels put first"),
+        pytest.param(model((3, -1, -1)), spec((32, 40, 3), "uint8"), NCHW, id="free dimensions"),
+        pytest.param(model((28, 28, 1)), spec((28, 28, 1), "uint8"), "scale=1/255", id="scaled"),
+        pytest.param(
+            model((1, 28, 28), dtype="uint8"),
+            spec((28, 28, 1), "uint8"),
+            "layout=nchw",
+            id="whole numbers stay so",
+        ),
+    ],
+)
+def test_fits_after_preprocessing(
+    signature: variant_pb2.Signature, data: variant_pb2.TensorSpec, preprocessing: str
+) -> None:
+    check_fits(signature, [data], classes=10, preprocessing=[parse(preprocessing)])
+
+
+@pytest.mark.parametrize(
+    ("signature", "data", "preprocessing", "message"),
+    [
+        pytest.param(
+            model((3, 32, 40)),
+            spec((32, 40, 3)),
+            "",
+            "the data has shape (32, 40, 3) a sample, the model takes (3, 32, 40): "
+            "add the model with --preprocess layout=nchw, which puts the channels first",
+            id="channels last",
+        ),
+        pytest.param(
+            model((3, -1, -1)),
+            spec((32, 40, 3)),
+            "scale=1/255",
+            "the data has shape (32, 40, 3) a sample, (32, 40, 3) after preprocessing (scale=1/255), "
+            "the model takes (3, any, any): "
+            "add the model with --preprocess layout=nchw, which puts the channels first",
+            id="channels last, scaled",
+        ),
+        pytest.param(
+            model((32, 40, 3)),
+            spec((32, 40, 3)),
+            "layout=nchw",
+            "the data has shape (32, 40, 3) a sample, (3, 32, 40) after preprocessing (layout=nchw), "
+            "the model takes (32, 40, 3): leave layout=nchw out of its preprocessing",
+            id="put first in vain",
+        ),
+        pytest.param(
+            model((3, 32, 32)),
+            spec((28, 28, 1)),
+            "layout=nchw",
+            "the data has shape (28, 28, 1) a sample, (1, 28, 28) after preprocessing (layout=nchw), "
+            "the model takes (3, 32, 32)",
+            id="another picture",
+        ),
+        pytest.param(
+            model((28, 28, 1)),
+            spec((28, 28, 1)),
+            "mean=1;2;3",
+            "the model's preprocessing does not fit the data: mean has 3 numbers, and a sample of shape "
+            "(28, 28, 1) has 1 channels: give one number, or one a channel",
+            id="channels",
+        ),
+        pytest.param(
+            model((28, 28, 1), dtype="uint8"),
+            spec((28, 28, 1), "uint8"),
+            "scale=1/255",
+            "the data is float32 after preprocessing, the model takes uint8: leave out its arithmetic",
+            id="arithmetic for whole numbers",
+        ),
+    ],
+)
+def test_refuses_after_preprocessing(
+    signature: variant_pb2.Signature, data: variant_pb2.TensorSpec, preprocessing: str, message: str
+) -> None:
+    with pytest.raises(ConversionError) as refused:
+        check_fits(signature, [data], preprocessing=[parse(preprocessing)])
+    assert refused.value.message == message
+    assert refused.value.reason == refusal_pb2.REFUSAL_REASON_SHAPE_MISMATCH
+
+
+def test_each_input_has_its_preprocessing() -> None:
+    signature = model((3, 8, 8), (4,))
+    data = [spec((8, 8, 3)), spec((4,))]
+    check_fits(signature, data, preprocessing=[parse("layout=nchw"), parse("")])
+    with pytest.raises(ConversionError, match="there is preprocessing for 1 inputs, the model takes 2"):
+        check_fits(signature, data, preprocessing=[parse("layout=nchw")])

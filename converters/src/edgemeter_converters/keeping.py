@@ -75,17 +75,9 @@ def choose(trial: Trial, bound: float, progress: Progress) -> tuple[tuple[str, .
             f"auto_keep: no layer of this model can be left in float as {trial.format_.name!r}",
             reason=refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
         )
-    few = tuple(array[:_NOISE_SAMPLES] for array in trial.judged.inputs)
-    expected = models.predict(trial.model, few)
-    noise: dict[str, float] = {}
-    for number, layer in enumerate(layers):
-        progress(0.8 * number / len(layers), f"sensitivity of layer {number + 1} of {len(layers)}")
-        others = tuple(each for each in layers if each != layer)
-        noise[layer] = _noise(expected, _outputs(trial, others, few))
     labels = trial.judged.labels
     assert labels is not None
     in_float = _right(models.predict(trial.model, trial.judged.inputs)[0], labels)
-
     drops: dict[tuple[str, ...], float] = {}
 
     def drop(keep: tuple[str, ...]) -> float:
@@ -95,7 +87,11 @@ def choose(trial: Trial, bound: float, progress: Progress) -> tuple[tuple[str, .
             drops[keep] = in_float - _right(_outputs(trial, keep, trial.judged.inputs)[0], labels)
         return drops[keep]
 
-    kept = sensitivity.fewest_kept(sensitivity.by_sensitivity(noise), drop, bound)
+    kept: tuple[str, ...] | None = ()
+    # Most nets need none, and to find the order of layers costs a conversion for each.
+    if drop(()) > bound:
+        noise = _noise_of_each(trial, layers, progress)
+        kept = sensitivity.fewest_kept(sensitivity.by_sensitivity(noise), drop, bound)
     if kept is None:
         raise ConversionError(
             f"auto_keep: with every layer in float it still loses more than {bound:.2%} of right answers"
@@ -105,6 +101,18 @@ def choose(trial: Trial, bound: float, progress: Progress) -> tuple[tuple[str, .
         f"{len(kept)} of {len(layers)} layers were left in float, chosen by {len(labels)} training samples: "
         f"in float {in_float:.2%} of them are right, with these layers kept {in_float - drops[kept]:.2%}."
     )
+
+
+def _noise_of_each(trial: Trial, layers: Sequence[str], progress: Progress) -> dict[str, float]:
+    """What quantizing each layer alone adds to the outputs."""
+    few = tuple(array[:_NOISE_SAMPLES] for array in trial.judged.inputs)
+    expected = models.predict(trial.model, few)
+    noise: dict[str, float] = {}
+    for number, layer in enumerate(layers):
+        progress(0.8 * number / len(layers), f"sensitivity of layer {number + 1} of {len(layers)}")
+        others = tuple(each for each in layers if each != layer)
+        noise[layer] = _noise(expected, _outputs(trial, others, few))
+    return noise
 
 
 def unseen(training: Samples, calibration: Inputs) -> Samples:

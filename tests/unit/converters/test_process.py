@@ -15,8 +15,11 @@ LIGHT = """
 import sys
 import edgemeter_converters, edgemeter_converters.worker as worker
 from edgemeter_converters import datasets, formats, identity, recipes, steps, tasks
-identity.tool_versions(recipes.parse("int8"))
-heavy = {"tensorflow", "keras", "ai_edge_litert", "torch", "h5py", "grpc"} & set(sys.modules)
+for framework in ("keras", "torch", "onnx"):
+    assert recipes.applicability(framework)
+identity.tool_versions(recipes.parse("int8"), "keras", identity.installed_versions())
+heavy = {"tensorflow", "keras", "ai_edge_litert", "torch", "onnx", "onnxruntime", "executorch", "h5py", "grpc"}
+heavy &= set(sys.modules)
 sys.exit(f"imported: {heavy}" if heavy else 0)
 """
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.formats.format import Encoding, Options
-from edgemeter_converters.formats.torch_artifact import TorchArtifact, without_onednn
+from edgemeter_converters.formats.torch_artifact import TorchArtifact
 from edgemeter_converters.models import bridge
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
@@ -95,7 +95,7 @@ class PT2:
         module = exported_program.callable_module(program)
 
         def plainly(*tensors: Any) -> Any:
-            with without_onednn():
+            with torch_module.without_onednn():
                 return module(*tensors)
 
         return TorchArtifact(

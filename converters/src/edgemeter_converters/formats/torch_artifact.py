@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -71,22 +70,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def without_onednn() -> Iterator[None]:
-    """While this lasts torch runs float32 convolutions on its own kernels, not on oneDNN's."""
-    import torch
-
-    with warnings.catch_warnings():
-        # Setting the flag makes torch look for a GPU that it has no support for, and say so.
-        warnings.simplefilter("ignore")
-        flags = torch.backends.mkldnn.flags(enabled=False)
-        flags.__enter__()
-    try:
-        yield
-    finally:
-        flags.__exit__(None, None, None)
 
 
 def non_zero(tensor: Any) -> int:

@@ -24,7 +24,7 @@ from google.protobuf import json_format
 
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.formats.format import Encoding, Options
-from edgemeter_converters.formats.torch_artifact import TorchArtifact, one_thread, without_onednn
+from edgemeter_converters.formats.torch_artifact import TorchArtifact, one_thread
 from edgemeter_converters.models import bridge
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
@@ -144,7 +144,7 @@ class TorchScript:
         reference = script if twin is None else twin
 
         def plainly(*tensors: Any) -> Any:
-            with without_onednn(), engine(other or here):
+            with torch_module.without_onednn(), engine(other or here):
                 return reference(*tensors)
 
         def usually(*tensors: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -164,7 +166,7 @@ def loaded(
 
     module.eval()
     names = [spec.name or f"input_{at}" for at, spec in enumerate(inputs)]
-    shapes = [tuple(_TRIED if size < 0 else int(size) for size in spec.shape[1:]) for spec in inputs]
+    shapes = [tuple(TRIED if size < 0 else int(size) for size in spec.shape[1:]) for spec in inputs]
     wanted = variant_pb2.Signature(inputs=inputs)
     fixed = any(spec.shape[0] > 0 for spec in inputs)
     with torch.inference_mode():
@@ -214,8 +216,24 @@ def loaded(
     )
 
 
-_TRIED = 32
+TRIED = 32
 """Of a free dimension that is no batch: what most networks for images and sequences take."""
+
+
+@contextmanager
+def without_onednn() -> Iterator[None]:
+    """While this lasts torch runs float32 convolutions on its own kernels, not on oneDNN's."""
+    import torch
+
+    with warnings.catch_warnings():
+        # Setting the flag makes torch look for a GPU that it has no support for, and say so.
+        warnings.simplefilter("ignore")
+        flags = torch.backends.mkldnn.flags(enabled=False)
+        flags.__enter__()
+    try:
+        yield
+    finally:
+        flags.__exit__(None, None, None)
 
 
 def reason_of(error: BaseException) -> str:

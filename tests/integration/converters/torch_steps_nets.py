@@ -1,8 +1,10 @@
 """Small torch networks of many shapes, data that they can learn, and a way to run a step on them."""
 
+# mypy: disable-error-code="misc"
+# torch has no types that mypy follows here.
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from edgemeter_converters.datasets.dataset import Samples
 from edgemeter_converters.models import torch_module
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import STEPS
-from edgemeter_converters.steps.call import StepCall, Value
+from edgemeter_converters.steps.call import StepCall
 from edgemeter_converters.steps.parameter import bind
 from edgemeter_converters.steps.transform import Context, Progress, Transformed
 from edgemeter_protos.v1 import variant_pb2
@@ -30,11 +32,11 @@ class Plain(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 8, 3, padding=1)
-        self.bn = nn.BatchNorm2d(8)
-        self.conv2 = nn.Conv2d(8, 8, 3, stride=2, padding=1)
-        self.dense = nn.Linear(8 * 6 * 6, 16)
-        self.head = nn.Linear(16, CLASSES)
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1)
+        self.bn = nn.BatchNorm2d(16)
+        self.conv2 = nn.Conv2d(16, 16, 3, stride=2, padding=1)
+        self.dense = nn.Linear(16 * 6 * 6, 32)
+        self.head = nn.Linear(32, CLASSES)
 
     def forward(self, x: Any) -> Any:
         x = functional.relu(self.conv2(functional.relu(self.bn(self.conv1(x)))))
@@ -44,10 +46,10 @@ class Plain(nn.Module):
 class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.bn0 = nn.Conv2d(3, 12, 3, padding=1), nn.BatchNorm2d(12)
-        self.conv1, self.bn1 = nn.Conv2d(12, 12, 3, padding=1, bias=False), nn.BatchNorm2d(12)
-        self.conv2, self.bn2 = nn.Conv2d(12, 12, 3, padding=1, bias=False), nn.BatchNorm2d(12)
-        self.head = nn.Linear(12, CLASSES)
+        self.stem, self.bn0 = nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16)
+        self.conv1, self.bn1 = nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+        self.conv2, self.bn2 = nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+        self.head = nn.Linear(16, CLASSES)
 
     def forward(self, x: Any) -> Any:
         x = functional.relu(self.bn0(self.stem(x)))
@@ -60,8 +62,8 @@ class Branches(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.narrow, self.wide = nn.Conv2d(3, 6, 1), nn.Conv2d(3, 10, 3, padding=1)
-        self.join, self.head = nn.Conv2d(16, 8, 1), nn.Linear(8, CLASSES)
+        self.narrow, self.wide = nn.Conv2d(3, 12, 1), nn.Conv2d(3, 20, 3, padding=1)
+        self.join, self.head = nn.Conv2d(32, 32, 1), nn.Linear(32, CLASSES)
 
     def forward(self, x: Any) -> Any:
         both = torch.cat([functional.relu(self.narrow(x)), functional.relu(self.wide(x))], 1)
@@ -73,10 +75,10 @@ class Grouped(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.depthwise = nn.Conv2d(3, 16, 3, stride=2), nn.Conv2d(16, 16, 3, groups=16)
-        self.point, self.grouped = nn.Conv2d(16, 24, 1), nn.Conv2d(24, 24, 3, padding=1, groups=4)
-        self.squeeze, self.excite = nn.Conv2d(24, 6, 1), nn.Conv2d(6, 24, 1)
-        self.norm, self.head = nn.GroupNorm(4, 24), nn.Linear(24, CLASSES)
+        self.stem, self.depthwise = nn.Conv2d(3, 32, 3, stride=2), nn.Conv2d(32, 32, 3, groups=32)
+        self.point, self.grouped = nn.Conv2d(32, 48, 1), nn.Conv2d(48, 48, 3, padding=1, groups=4)
+        self.squeeze, self.excite = nn.Conv2d(48, 12, 1), nn.Conv2d(12, 48, 1)
+        self.norm, self.head = nn.GroupNorm(4, 48), nn.Linear(48, CLASSES)
 
     def forward(self, x: Any) -> Any:
         x = functional.relu6(self.depthwise(functional.relu6(self.stem(x))))
@@ -88,7 +90,7 @@ class Grouped(nn.Module):
 class Recurrent(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.embed, self.lstm = nn.Linear(36, 16), nn.LSTM(16, 12, batch_first=True)
+        self.embed, self.lstm = nn.Linear(36, 32), nn.LSTM(32, 12, batch_first=True)
         self.gru, self.hidden = nn.GRU(12, 10, batch_first=True), nn.Linear(10, 12)
         self.head = nn.Linear(12, CLASSES)
 
@@ -102,9 +104,9 @@ class Attention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embed, self.position = nn.Linear(36, 16), nn.Parameter(torch.randn(1, SIZE, 16) * 0.1)
-        self.encoder = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
-        self.head = nn.Linear(16, CLASSES)
+        self.embed, self.position = nn.Linear(36, 32), nn.Parameter(torch.randn(1, SIZE, 32) * 0.1)
+        self.encoder = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+        self.head = nn.Linear(32, CLASSES)
 
     def forward(self, x: Any) -> Any:
         return self.head(self.encoder(self.embed(x.permute(0, 2, 1, 3).flatten(2)) + self.position).mean(1))
@@ -115,13 +117,13 @@ class Reshaped(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embed, self.norm1, self.norm2 = nn.Linear(36, 16), nn.LayerNorm(16), nn.LayerNorm(16)
-        self.qkv, self.project = nn.Linear(16, 48), nn.Linear(16, 16)
-        self.up, self.down, self.head = nn.Linear(16, 32), nn.Linear(32, 16), nn.Linear(16, CLASSES)
+        self.embed, self.norm1, self.norm2 = nn.Linear(36, 32), nn.LayerNorm(32), nn.LayerNorm(32)
+        self.qkv, self.project = nn.Linear(32, 96), nn.Linear(32, 32)
+        self.up, self.down, self.head = nn.Linear(32, 64), nn.Linear(64, 32), nn.Linear(32, CLASSES)
 
     def forward(self, x: Any) -> Any:
         x = self.embed(x.permute(0, 2, 1, 3).flatten(2))
-        parts = self.qkv(self.norm1(x)).reshape(len(x), SIZE, 3, 4, 4).permute(2, 0, 3, 1, 4)
+        parts = self.qkv(self.norm1(x)).reshape(len(x), SIZE, 3, 4, 8).permute(2, 0, 3, 1, 4)
         heads = functional.scaled_dot_product_attention(*parts.unbind(0))
         x = x + self.project(heads.transpose(1, 2).flatten(2))
         return self.head((x + self.down(functional.gelu(self.up(self.norm2(x))))).mean(1))
@@ -132,13 +134,13 @@ class Shuffled(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.point = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 16, 1, groups=2)
-        self.inner, self.spatial = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(2, 1, 3, padding=1)
-        self.head = nn.Linear(16, CLASSES)
+        self.stem, self.point = nn.Conv2d(3, 32, 1), nn.Conv2d(32, 32, 1, groups=2)
+        self.inner, self.spatial = nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(2, 1, 3, padding=1)
+        self.head = nn.Linear(32, CLASSES)
 
     def forward(self, x: Any) -> Any:
         x = functional.relu(self.point(functional.relu(self.stem(x))))
-        x = x.unflatten(1, (2, 8)).transpose(1, 2).flatten(1, 2)
+        x = x.unflatten(1, (2, 16)).transpose(1, 2).flatten(1, 2)
         left, right = x.chunk(2, 1)
         x = torch.cat([left, functional.relu(self.inner(right))], 1)
         x = x * torch.sigmoid(self.spatial(torch.stack([x.mean(1), x.amax(1)], 1)))
@@ -150,9 +152,9 @@ class UNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.down1, self.down2 = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 12, 3, padding=1)
-        self.up, self.join = nn.ConvTranspose2d(12, 8, 2, stride=2), nn.Conv2d(16, 8, 3, padding=1)
-        self.mask, self.score = nn.Conv2d(8, 2, 1), nn.Linear(12, 1)
+        self.down1, self.down2 = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 24, 3, padding=1)
+        self.up, self.join = nn.ConvTranspose2d(24, 8, 2, stride=2), nn.Conv2d(24, 8, 3, padding=1)
+        self.mask, self.score = nn.Conv2d(8, 2, 1), nn.Linear(24, 1)
 
     def forward(self, x: Any) -> Any:
         first = functional.relu(self.down1(x))
@@ -166,9 +168,9 @@ class NextNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.depthwise = nn.Conv2d(3, 12, 4, stride=4), nn.Conv2d(12, 12, 3, padding=1, groups=12)
-        self.norm, self.up, self.down = nn.LayerNorm(12), nn.Linear(12, 24), nn.Linear(24, 12)
-        self.scale, self.head = nn.Parameter(torch.full((12,), 0.5)), nn.Linear(12, CLASSES)
+        self.stem, self.depthwise = nn.Conv2d(3, 32, 4, stride=4), nn.Conv2d(32, 32, 3, padding=1, groups=32)
+        self.norm, self.up, self.down = nn.LayerNorm(32), nn.Linear(32, 64), nn.Linear(64, 32)
+        self.scale, self.head = nn.Parameter(torch.full((32,), 0.5)), nn.Linear(32, CLASSES)
 
     def forward(self, x: Any) -> Any:
         x = self.stem(x)
@@ -182,9 +184,9 @@ class Tied(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = nn.Embedding(20, 16)
-        self.up, self.down = nn.Linear(16, 32), nn.Linear(32, 16)
-        self.head = nn.Linear(16, 20, bias=False)
+        self.table = nn.Embedding(20, 32)
+        self.up, self.down = nn.Linear(32, 64), nn.Linear(64, 32)
+        self.head = nn.Linear(32, 20, bias=False)
         self.head.weight = self.table.weight
 
     def forward(self, tokens: Any) -> Any:
@@ -257,12 +259,16 @@ def context_of(
     model: LoadedModel,
     folder: Path,
     training: Samples | None,
-    arguments: dict[str, Value],
+    arguments: Mapping[str, Any],
     *,
     original: LoadedModel | None = None,
     progress: Progress = lambda _share, _words: None,
 ) -> Context:
-    call = StepCall(name=step, keywords=tuple(sorted(arguments.items())))
+    call = StepCall(
+        name=step,
+        arguments=tuple(key for key, value in arguments.items() if value is True),
+        keywords=tuple(sorted((key, value) for key, value in arguments.items() if value is not True)),
+    )
     return Context(
         arguments=bind(step, STEPS[step].parameters, call),
         original=original or model,
@@ -288,7 +294,7 @@ def run(
     training: Samples | None = None,
     *,
     original: LoadedModel | None = None,
-    **arguments: Value,
+    **arguments: Any,
 ) -> Transformed:
     """The step, one-shot unless training samples are given."""
     arguments.setdefault("epochs", 0 if training is None else 1)

@@ -9,7 +9,7 @@ from torch import nn
 
 from edgemeter_converters.compress.torch import factors
 from edgemeter_converters.compress.torch.layers import listed, replace, transformed, writable_copy
-from edgemeter_converters.compress.torch.ranks import rank_of, ranks_of
+from edgemeter_converters.compress.torch.ranks import SMALLEST_RANK, rank_of, ranks_of
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import training_arguments
@@ -43,12 +43,12 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
             replaced += 1
     if not replaced:
         raise ConversionError(
-            "low-rank: no dense layer or convolution gets smaller in factors of that rank; a lower "
-            f"{'budget' if energy is None else 'energy'} cuts more"
+            "low-rank: no dense layer or convolution gets smaller in factors of rank "
+            f"{SMALLEST_RANK} or more with that {'budget' if energy is None else 'energy'}"
         )
     history = fine_tune(module, context, training_arguments.read(context.arguments, context.seed))
     notes = (
-        (f"Left whole, since factors would be no smaller or no substitute: {listed(whole)}.",)
+        (f"Left whole, since factors would be no smaller, too thin or no substitute: {listed(whole)}.",)
         if whole
         else ()
     )

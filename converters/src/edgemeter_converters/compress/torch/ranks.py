@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
+SMALLEST_RANK = 8
+"""A layer that would be left with less stays whole, unless it has no more channels: so thin a neck saves
+little and loses most, as in front of ten classes, and vector units work on eight numbers at once."""
+
 
 def rank_of(
     values: Sequence[float], rows: int, columns: int, *, budget: float, energy: float | None
 ) -> int | None:
-    """Rank of a matrix's two factors; None where they would be no smaller than the matrix.
+    """Rank of a matrix's two factors; None where they would be too thin, or no smaller than the matrix.
 
     Args:
         values: its singular values, the largest first.
-        budget: share of its size that the factors may have; they get rank 1 at least.
+        budget: share of its size that the factors may have.
         energy: in place of a budget: share of the squared singular values to keep.
     """
     if energy is None:
-        rank = max(1, int(budget * rows * columns / (rows + columns)))
+        rank = int(budget * rows * columns / (rows + columns))
     else:
-        rank = _enough(_lost(values), 1 - energy)
-    return rank if rank * (rows + columns) < rows * columns else None
+        rank = max(_enough(_lost(values), 1 - energy), SMALLEST_RANK)
+    return rank if rank >= SMALLEST_RANK and rank * (rows + columns) < rows * columns else None
 
 
 def ranks_of(
@@ -33,7 +37,8 @@ def ranks_of(
     budget: float,
     energy: float | None,
 ) -> tuple[int, int] | None:
-    """Input and output rank of a convolution's Tucker-2 factors; None where they would be no smaller.
+    """Input and output rank of a convolution's Tucker-2 factors; None where they would be too thin, or no
+    smaller.
 
     The error of a truncated higher-order SVD is at most the sum of what each mode loses (De Lathauwer et al.,
     2000, property 10): within a budget that sum is made the smallest, and for an energy each mode may lose
@@ -49,14 +54,16 @@ def ranks_of(
     """
     size = inputs * outputs * kernel
     lost_in, lost_out = _lost(input_values), _lost(output_values)
+    least_in, least_out = (min(SMALLEST_RANK, len(each)) for each in (input_values, output_values))
     if energy is not None:
-        ranks = _enough(lost_in, (1 - energy) / 2), _enough(lost_out, (1 - energy) / 2)
+        first, second = (_enough(each, (1 - energy) / 2) for each in (lost_in, lost_out))
+        ranks = max(first, least_in), max(second, least_out)
         return ranks if _size(*ranks, inputs, outputs, kernel) < size else None
     best: tuple[float, int, int] | None = None
-    for first in range(1, len(input_values) + 1):
+    for first in range(least_in, len(input_values) + 1):
         second = int((budget * size - inputs * first) / (first * kernel + outputs))
         second = min(second, len(output_values))
-        if second < 1:
+        if second < least_out:
             continue
         candidate = (lost_in[first] + lost_out[second], first, second)
         if best is None or candidate < best:

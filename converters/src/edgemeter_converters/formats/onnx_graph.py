@@ -73,6 +73,8 @@ def float_graph(model: LoadedModel, input_shapes: tuple[tuple[int, ...], ...], w
         proto = _exported(model, input_shapes, work_dir)
     _name_layers(proto.graph)
     proto = _simplified(proto, work_dir)
+    if _add_instead_of_subtracting(proto.graph):
+        proto = _simplified(proto, work_dir)
     tidy(proto)
     for node in proto.graph.node:
         node.name = node.name.removesuffix("/MatMulAddFusion")
@@ -159,6 +161,25 @@ def _simplified(proto: Any, work_dir: Path) -> Any:
     except Exception as error:
         # ONNX Runtime and shape inference raise whatever their C++ throws.
         raise ConversionError(f"ONNX Runtime can't prepare the model: {reason_of(error)}") from error
+
+
+def _add_instead_of_subtracting(graph: Any) -> bool:
+    """Turns differences with constants into sums with their negatives; whether there were any.
+
+    Keras's batch normalization arrives as (x - mean) * scale + offset, and of the three ONNX Runtime merges
+    all but the difference into a convolution.
+    """
+    from onnx import numpy_helper
+
+    floats = {tensor.name: tensor for tensor in graph.initializer if is_float(tensor)}
+    found = [node for node in graph.node if node.op_type == "Sub" and node.input[1] in floats]
+    for node in found:
+        name = f"{node.input[1]}_negative"
+        if name not in floats:
+            floats[name] = numpy_helper.from_array(-numpy_helper.to_array(floats[node.input[1]]), name)
+            graph.initializer.append(floats[name])
+        node.op_type, node.input[1] = "Add", name
+    return bool(found)
 
 
 def tidy(proto: Any) -> None:

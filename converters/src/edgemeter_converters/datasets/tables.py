@@ -146,15 +146,19 @@ def _damage_is_refused(name: str, file_name: str) -> Iterator[None]:
         yield
     except ConversionError:
         raise
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pyarrow.ArrowException, MemoryError, OSError, ValueError, KeyError) as error:
         which = "it" if name == file_name else f"'{name}' in it"
         kind = "Parquet" if PurePosixPath(name).suffix.lower() == ".parquet" else "Arrow"
-        what = f"{which} is no {kind} file, or a damaged one ({error})"
+        # A length that is off asks for terabytes.
+        why = "it asks for more memory than there is" if isinstance(error, MemoryError) else error
+        what = f"{which} is no {kind} file, or a damaged one ({why})"
         raise not_a_dataset(file_name, what) from error
 
 
 def _dataset(tables: dict[str, Any], reading: lab_pb2.DataReading, file_name: str) -> Dataset:
+    import pyarrow
+
     try:
         return named_arrays.from_arrays(columns.to_arrays(tables, reading, file_name))
-    except ValueError as error:
+    except (pyarrow.ArrowException, ValueError) as error:
         raise not_a_dataset(file_name, str(error)) from error

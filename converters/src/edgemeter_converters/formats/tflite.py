@@ -1,226 +1,162 @@
-"""TensorFlow Lite flatbuffers, made by TensorFlow's converter and run here by LiteRT.
+"""TensorFlow Lite flatbuffers: which tool makes which, and where they run.
 
 A file takes a batch of exactly one. That is what a single-stream query is, so no runtime has to resize
 anything, and free dimensions take the data's size. Its inputs and outputs stand in the order of the original
-model's signature. The way is an export and `from_saved_model`; `from_keras_model` writes hundreds of lines.
+model's signature.
 
-int16x8 has int16 inputs and outputs. Float ones convert and run alike; these leave out the two conversion
-ops, so the file is integer throughout, as int8's is, and what is timed is the network.
+TensorFlow's converter writes Keras models and SavedModels; litert-torch writes torch's as float32.
+ai-edge-quantizer reduces a float32 file where the former has no way: from torch, from a .tflite, weights
+only, four bits, layers kept in float, moving averages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+import weakref
+from dataclasses import dataclass
 
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.formats.format import Encoding
-from edgemeter_converters.formats.quantization import restore, store
-from edgemeter_converters.models.keras import call_flat
+from edgemeter_converters.formats import tflite_quantizer, tflite_tensorflow, tflite_torch
+from edgemeter_converters.formats.format import Encoding, Options
+from edgemeter_converters.formats.tflite_artifact import TFLiteArtifact
+from edgemeter_converters.models import tflite as tflite_model
+from edgemeter_converters.models import tflite_graph
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
 from edgemeter_protos.v1 import variant_pb2
 
+_TENSORFLOW = frozenset({"keras", "saved_model"})
+_TORCH = frozenset({"torch", "exported_program"})
+
 _LITERT = variant_pb2.RuntimeRequirement(runtime="litert", min_version="1.4.0")
-"""1.4.0, 2.0.3 and 2.3.0 run all five precisions; older ones were not tried."""
+"""1.4.0, 2.0.3 and 2.3.0 run all that TensorFlow's converter makes; older ones were not tried."""
+
+_NEW_LITERT = variant_pb2.RuntimeRequirement(runtime="litert", min_version="2.3.0")
+"""The version that was tried, on what ai-edge-quantizer and litert-torch of the same year make."""
 
 _TFLITE_RUNTIME = variant_pb2.RuntimeRequirement(runtime="tflite-runtime", min_version="2.14.0")
 """The last release there is."""
 
-_NOT_ON_TFLITE_RUNTIME = frozenset({Precision.DYNAMIC_INT8})
-"""TensorFlow 2.21 writes FULLY_CONNECTED version 12 into these; tflite-runtime 2.14 refuses to load it."""
+_ONLY_ON_LITERT = frozenset({Precision.DYNAMIC_INT8, Precision.W4A8, Precision.WEIGHT_ONLY_INT4})
+"""tflite-runtime 2.14 refuses TensorFlow's dynamic-range files (FULLY_CONNECTED version 12), runs those of
+ai-edge-quantizer wrong without a word (accuracy 0.94 became 0.11), and is older than four-bit weights."""
+
+_IO = frozenset({Precision.INT8, Precision.INT16X8})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LastFloat32:
+    model: weakref.ref[LoadedModel]
+    facts: tuple[object, ...]
+    content: bytes
 
 
 class TFLite:
     name = "tflite"
     suffix = ".tflite"
     precisions = frozenset(Precision)
-    tools = (("tensorflow", "tensorflow-cpu"), ("keras",), ("ai-edge-litert",))
+    frameworks = _TENSORFLOW | _TORCH | {"tflite"}
 
-    def runtimes(self, precision: Precision) -> tuple[variant_pb2.RuntimeRequirement, ...]:
-        return (_LITERT,) if precision in _NOT_ON_TFLITE_RUNTIME else (_LITERT, _TFLITE_RUNTIME)
+    def __init__(self) -> None:
+        self._float32: _LastFloat32 | None = None
+
+    def tools(self, framework: str, precision: Precision) -> tuple[tuple[str, ...], ...]:
+        used: list[tuple[str, ...]] = [("ai-edge-litert",)]
+        if framework in _TENSORFLOW:
+            used += [("tensorflow", "tensorflow-cpu"), ("keras",)]
+        if framework in _TORCH:
+            used += [("torch",), ("litert-torch",)]
+        if precision is not Precision.FLOAT32:
+            used.append(("ai-edge-quantizer",))
+        return tuple(used)
+
+    def refusal(self, framework: str, precision: Precision, options: Options) -> str:
+        if framework == "torchscript":
+            return "litert-torch takes no TorchScript: save the module with torch.export.save, as .pt2"
+        if framework not in self.frameworks:
+            return f"there is no way from {framework} to TFLite"
+        method = options.calibration_method
+        if method not in ("", "min-max", "moving-average"):
+            return f"TFLite's tools calibrate by min-max or moving-average, not by {method}"
+        if options.io == "int8" and precision is Precision.INT16X8:
+            return "int16x8 takes and gives int16, or float with io=float"
+        if options.io and precision not in _IO:
+            return f"{precision.value} takes and gives float: io is for int8 and int16x8"
+        return ""
+
+    def deterministic(self, framework: str, precision: Precision) -> bool:  # noqa: ARG002
+        return True
+
+    def runtimes(
+        self, framework: str, precision: Precision, options: Options
+    ) -> tuple[variant_pb2.RuntimeRequirement, ...]:
+        if framework in _TORCH:
+            return (_NEW_LITERT,)
+        if precision in _ONLY_ON_LITERT:
+            return (_LITERT if _tensorflow_alone(framework, precision, options) else _NEW_LITERT,)
+        return _LITERT, _TFLITE_RUNTIME
+
+    def layers(self, model: LoadedModel, encoding: Encoding) -> tuple[str, ...]:
+        if encoding.precision in (Precision.FLOAT32, Precision.FLOAT16):
+            return ()
+        return tflite_quantizer.layers(self._as_float32(model, encoding))
 
     def encode(self, model: LoadedModel, encoding: Encoding) -> bytes:
-        """The flatbuffer. The same digest for the same inputs: TensorFlow's converter is deterministic here.
+        """The flatbuffer. The same digest for the same inputs: the tools are deterministic.
+
+        A .tflite that is quantized already is given back as it is, and only where asked for as what it is.
 
         Raises:
-            ConversionError: the converter refuses the model; its reason in one line.
+            ConversionError: a tool refuses the model; its reason in one line.
         """
-        saved_model = encoding.work_dir / "saved_model"
-        try:
-            _export(model, encoding.input_shapes, saved_model)
-            return _convert(saved_model, encoding)
-        except (MemoryError, ImportError):
-            raise
-        except Exception as error:
-            # Keras and the converter raise whatever a layer or MLIR happens to raise.
-            raise ConversionError(f"TensorFlow can't convert the model: {_reason(error)}") from error
+        precision = encoding.precision
+        if model.framework == "tflite":
+            content = tflite_model.content_of(model)
+            found = tflite_model.precision_of(content)
+            if found is precision:
+                return content
+            if found is not Precision.FLOAT32:
+                raise ConversionError(
+                    f"the file is {found.value} already, and only float32 ones are compressed: "
+                    f"{found.value}@tflite measures it as it is"
+                )
+        if precision is Precision.FLOAT32:
+            return self._as_float32(model, encoding)
+        if _tensorflow_alone(model.framework, precision, encoding.options):
+            return tflite_tensorflow.convert(model, encoding)
+        return tflite_quantizer.quantize(self._as_float32(model, encoding), encoding)
 
     def open(self, content: bytes) -> TFLiteArtifact:
         return TFLiteArtifact(content)
 
-
-class TFLiteArtifact:
-    """A .tflite in LiteRT's interpreter, on one thread."""
-
-    def __init__(self, content: bytes) -> None:
-        from ai_edge_litert.interpreter import OpResolverType
-
-        self._content = content
-        self._default = _interpreter(content, OpResolverType.AUTO)
-        self.signature = variant_pb2.Signature(
-            inputs=[_spec(details) for details in self._default.get_input_details()],
-            outputs=[_spec(details) for details in self._default.get_output_details()],
+    def _as_float32(self, model: LoadedModel, encoding: Encoding) -> bytes:
+        """The last one is kept: a search for layers to keep in float quantizes one file many times."""
+        # Integers know no loops; the file that they are made from has none either.
+        unroll = encoding.precision in tflite_quantizer.STATIC
+        facts = (encoding.input_shapes, unroll)
+        last = self._float32
+        if last is not None and last.model() is model and last.facts == facts:
+            return last.content
+        plain = Encoding(
+            precision=Precision.FLOAT32,
+            input_shapes=encoding.input_shapes,
+            calibration=(),
+            work_dir=encoding.work_dir,
         )
-        self.parameters, self.non_zero_parameters = _count_parameters(content)
-
-    def run(self, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-        """On XNNPACK's kernels, LiteRT's usual ones."""
-        return self._run(self._default, inputs)
-
-    def run_reference(self, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-        """On TensorFlow Lite's plain kernels."""
-        from ai_edge_litert.interpreter import OpResolverType
-
-        plain = _interpreter(self._content, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
-        return self._run(plain, inputs)
-
-    def _run(self, interpreter: Any, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-        places = [details["index"] for details in interpreter.get_input_details()]
-        results = [details["index"] for details in interpreter.get_output_details()]
-        samples = len(inputs[0])
-        outputs = [
-            np.empty((samples, *spec.shape[1:]), dtype=np.dtype(spec.dtype))
-            for spec in self.signature.outputs
-        ]
-        for sample in range(samples):
-            for place, spec, array in zip(places, self.signature.inputs, inputs, strict=True):
-                interpreter.set_tensor(place, store(array[sample : sample + 1], spec))
-            interpreter.invoke()
-            for result, output in zip(results, outputs, strict=True):
-                output[sample] = interpreter.get_tensor(result)[0]
-        return tuple(
-            restore(output, spec) for output, spec in zip(outputs, self.signature.outputs, strict=True)
-        )
+        if model.framework in _TENSORFLOW:
+            content = tflite_tensorflow.convert(model, plain, unroll=unroll)
+        elif model.framework in _TORCH:
+            content = tflite_torch.convert(model, plain)
+        else:
+            content = tflite_graph.with_signature(tflite_model.content_of(model))
+        self._float32 = _LastFloat32(model=weakref.ref(model), facts=facts, content=content)
+        return content
 
 
-def _export(model: LoadedModel, input_shapes: tuple[tuple[int, ...], ...], saved_model: Path) -> None:
-    import keras
-
-    def serve(*inputs: Any) -> dict[str, Any]:
-        return {f"output_{at}": output for at, output in enumerate(call_flat(model.keras, inputs))}
-
-    specs = [
-        keras.InputSpec(shape=(1, *shape), dtype=spec.dtype, name=f"input_{at}")
-        for at, (shape, spec) in enumerate(zip(input_shapes, model.signature.inputs, strict=True))
-    ]
-    archive = keras.export.ExportArchive()
-    archive.track(model.keras)
-    archive.add_endpoint("serve", serve, input_signature=specs)
-    archive.write_out(saved_model, verbose=False)
-
-
-def _convert(saved_model: Path, encoding: Encoding) -> bytes:
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
-    if encoding.precision is not Precision.FLOAT32:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if encoding.precision is Precision.FLOAT16:
-        converter.target_spec.supported_types = [tf.float16]
-    if encoding.precision in (Precision.INT8, Precision.INT16X8):
-        converter.representative_dataset = lambda: _representative(encoding.calibration)
-        # These alone: an op without an integer kernel is an error, not a float op in an "int8" file.
-        ops, element = (
-            (tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.int8)
-            if encoding.precision is Precision.INT8
-            else (tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8, tf.int16)
-        )
-        converter.target_spec.supported_ops = [ops]
-        converter.inference_input_type = converter.inference_output_type = element
-    return _in_order(converter.convert())
-
-
-def _representative(calibration: tuple[NDArray[Any], ...]) -> Iterator[dict[str, NDArray[Any]]]:
-    for sample in range(len(calibration[0])):
-        yield {f"input_{index}": array[sample : sample + 1] for index, array in enumerate(calibration)}
-
-
-def _in_order(content: bytes) -> bytes:
-    """The file with inputs and outputs in the order of their names' numbers: the converter scrambles them."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    ordered = bytearray(content)
-    model = schema.Model.GetRootAsModel(ordered, 0)
-    graph, names = model.Subgraphs(0), model.SignatureDefs(0)
-    # Views of `ordered`: assigning to them changes the file where it stands.
-    graph.InputsAsNumpy()[:] = _by_number([names.Inputs(at) for at in range(names.InputsLength())])
-    graph.OutputsAsNumpy()[:] = _by_number([names.Outputs(at) for at in range(names.OutputsLength())])
-    return bytes(ordered)
-
-
-def _by_number(tensors: Sequence[Any]) -> list[int]:
-    numbered = sorted((int(each.Name().decode().rpartition("_")[2]), each.TensorIndex()) for each in tensors)
-    return [index for _, index in numbered]
-
-
-def _interpreter(content: bytes, kernels: Any) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=content, num_threads=1, experimental_op_resolver_type=kernels)
-    interpreter.allocate_tensors()
-    return interpreter
-
-
-def _spec(details: dict[str, Any]) -> variant_pb2.TensorSpec:
-    scale, zero_point = details["quantization"]
-    # Without a scale the numbers stand for themselves.
-    quantization = variant_pb2.AffineQuantization(scale=scale, zero_point=zero_point) if scale else None
-    return variant_pb2.TensorSpec(
-        name=details["name"],
-        dtype=np.dtype(details["dtype"]).name,
-        shape=[int(size) for size in details["shape"]],
-        quantization=quantization,
+def _tensorflow_alone(framework: str, precision: Precision, options: Options) -> bool:
+    """Whether TensorFlow's converter has all that is asked for. It calibrates by min-max."""
+    return (
+        framework in _TENSORFLOW
+        and precision in tflite_tensorflow.PRECISIONS
+        and not options.keep
+        and options.calibration_method in ("", "min-max")
     )
-
-
-def _count_parameters(content: bytes) -> tuple[int, int]:
-    """Numbers, and numbers other than zero, in the file's constant tensors that are float or quantized.
-
-    Integers without a scale (shapes, axes, paddings) are not weights. What the converter folds away, such as
-    batch normalization, is not counted, since it is not there.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    dtypes = {
-        schema.TensorType.FLOAT32: np.float32,
-        schema.TensorType.FLOAT16: np.float16,
-        schema.TensorType.INT8: np.int8,
-        schema.TensorType.INT16: np.int16,
-        schema.TensorType.INT32: np.int32,
-        schema.TensorType.INT64: np.int64,
-    }
-    floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    counted: dict[int, tuple[int, int]] = {}
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            data = model.buffers[tensor.buffer].data
-            quantized = tensor.quantization is not None and tensor.quantization.scale is not None
-            if data is None or len(data) == 0 or not (tensor.type in floats or quantized):
-                continue
-            values = np.frombuffer(bytes(data), dtype=dtypes[tensor.type])
-            # Tensors may share a buffer; it is stored, and so counted, once.
-            counted[tensor.buffer] = (values.size, int(np.count_nonzero(values)))
-    return sum(size for size, _ in counted.values()), sum(non_zero for _, non_zero in counted.values())
-
-
-def _reason(error: Exception) -> str:
-    """The line of an error that says why: MLIR's first "error:", else the first line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    line = next((line for line in lines if "error:" in line), lines[0] if lines else type(error).__name__)
-    return line if len(line) <= 300 else line[:299] + "…"

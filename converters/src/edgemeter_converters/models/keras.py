@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -12,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.models import keras_config
-from edgemeter_converters.models.model import LoadedModel
+from edgemeter_converters.models import keras_anatomy, keras_config
+from edgemeter_converters.models.model import Anatomy, LoadedModel
 from edgemeter_protos.v1 import refusal_pb2, variant_pb2
 
-MAX_BYTES = 4 << 30
-"""Of a model's file once unpacked: the 2 GiB that a .tflite can hold at most, and an optimizer's state."""
+MAX_BYTES = 6 << 30
+"""Of a model's file once unpacked: `MAX_WEIGHTS_BYTES`, and Adam's two moments of each weight."""
+
+MAX_WEIGHTS_BYTES = (2 << 30) - 1
+"""What a .tflite or .onnx file can hold at most."""
 
 MAX_CONFIG_BYTES = 64 << 20
 
@@ -53,6 +57,12 @@ def load(path: Path, file_name: str) -> LoadedModel:
         _refuse(
             file_name, "it has no fixed inputs: save a Sequential or functional model that has been built"
         )
+    weights_bytes = sum(math.prod(each.shape) * np.dtype(each.dtype).itemsize for each in network.weights)
+    if weights_bytes > MAX_WEIGHTS_BYTES:
+        raise ConversionError(
+            f"{file_name}: its weights take {weights_bytes:,} bytes, at most {MAX_WEIGHTS_BYTES:,} are read",
+            reason=refusal_pb2.REFUSAL_REASON_TOO_LARGE,
+        )
     return LoadedModel(
         framework="keras",
         network=network,
@@ -77,6 +87,11 @@ def predict(network: Any, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any],
 
     outputs = call_flat(network, [keras.ops.convert_to_tensor(each) for each in inputs])
     return tuple(np.asarray(keras.ops.convert_to_numpy(each), dtype=np.float64) for each in outputs)
+
+
+def anatomy(network: Any, signature: variant_pb2.Signature) -> Anatomy:
+    """Multiply-accumulates, layers and weights of a built network."""
+    return keras_anatomy.anatomy(network, signature)
 
 
 def _signature(network: Any) -> variant_pb2.Signature:

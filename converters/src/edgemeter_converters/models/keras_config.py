@@ -75,7 +75,8 @@ def _check_class(value: dict[str, Any], layer: str, file_name: str) -> None:
         _refuse(
             file_name,
             f"{where} ({class_name}) is of a class that is not part of Keras; "
-            "edgemeter runs no code but Keras's own: rewrite it with Keras's own layers",
+            "edgemeter runs no code but Keras's own: rewrite it with Keras's own layers, or write it with "
+            "model.export('folder') and give that SavedModel",
         )
 
 

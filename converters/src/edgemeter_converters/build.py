@@ -12,7 +12,7 @@ import numpy as np
 import zstandard
 
 from edgemeter_converters import comparison, datasets, golden, keeping, models, recipes, tasks
-from edgemeter_converters.datasets import Dataset, Inputs, Samples, splits
+from edgemeter_converters.datasets import Dataset, Inputs, Samples
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.formats import FORMATS
 from edgemeter_converters.formats.format import Artifact, Encoding, Format
@@ -173,11 +173,7 @@ def calibration_inputs(
             f"{recipe} needs calibration samples, but every training sample is an evaluation sample too",
             reason=refusal_pb2.REFUSAL_REASON_NOT_A_DATASET,
         )
-    picked = dataset.calibration
-    if count > recipes.USUAL_CALIBRATION_SAMPLES:
-        picked = splits.pick_calibration(dataset.training.inputs, dataset.evaluation.inputs, count)
-    chosen = tuple(array[:count] for array in picked)
-    return as_taken(original, steps, Samples(inputs=chosen)).inputs
+    return as_taken(original, steps, Samples(inputs=datasets.calibration(dataset, count))).inputs
 
 
 def as_taken(original: LoadedModel, steps: Sequence[bytes], samples: Samples) -> Samples:

@@ -1,7 +1,7 @@
 """Writes odd torch networks, and one of Keras, as ONNX in every precision: `make_onnx_files.py FOLDER`.
 
-A program of its own, so that torch stays out of the tests' process. For each network there are `NAME.npz` (its
-inputs, and the outputs that it gives itself), `NAME.json` (its layers) and, for each encoding, either
+A program of its own, so that torch stays out of the tests' process. For each network there are `NAME.npz`
+(its inputs, and the outputs that it gives itself), `NAME.json` (its layers) and, for each encoding, either
 `NAME.ENCODING.onnx` or `NAME.ENCODING.refused` with the reason.
 """
 
@@ -181,8 +181,9 @@ def write(
     outputs: tuple[NDArray[Any], ...],
     encodings: tuple[str, ...],
 ) -> None:
-    arrays = {f"input_{at}": array for at, array in enumerate(inputs)}
-    np.savez(folder / f"{name}.npz", **arrays, **{f"output_{at}": each for at, each in enumerate(outputs)})
+    arrays: dict[str, Any] = {f"input_{at}": array for at, array in enumerate(inputs)}
+    arrays |= {f"output_{at}": array for at, array in enumerate(outputs)}
+    np.savez(folder / f"{name}.npz", **arrays)
     format_ = ONNX()
     layers: dict[str, tuple[str, ...]] = {}
     for title in encodings:

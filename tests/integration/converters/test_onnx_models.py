@@ -47,7 +47,8 @@ def test_a_model_is_what_the_reference_says_it_is(tmp_path: Path) -> None:
     assert loaded.parameters == networks.CONVOLUTIONAL_WEIGHTS
     samples = networks.images(5)
     (scores,) = onnx_models.predict(loaded.network, [samples])
-    assert (scores.dtype, scores.shape) == (np.float64, (5, 4))
+    assert scores.dtype == np.float64
+    assert scores.shape == (5, 4)
     expected = ReferenceEvaluator(made).run(None, {"image": samples})[0]
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
 
@@ -154,8 +155,10 @@ def test_constants_and_initializers_that_are_inputs_are_weights_all_the_same(tmp
     loaded = load(tmp_path, networks.written(made))
     assert [spec.name for spec in loaded.signature.inputs] == ["in"]
     assert loaded.parameters == 4 * 2 + 2 * 3
-    names = [node.name for node in onnx.ModelProto.FromString(loaded.network).graph.node]  # type: ignore[arg-type]
-    assert all(names) and len(set(names)) == len(names)
+    content: Any = loaded.network
+    names = [node.name for node in onnx.ModelProto.FromString(content).graph.node]
+    assert all(names)
+    assert len(set(names)) == len(names)
 
 
 def test_functions_are_inlined(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import Any
 
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.formats import onnx_graph, onnx_integer, onnx_weights_only
+from edgemeter_converters.formats import onnx_float, onnx_graph, onnx_integer, onnx_weights_only
 from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.formats.onnx_artifact import ONNXArtifact
 from edgemeter_converters.models.model import LoadedModel
@@ -130,7 +130,7 @@ def _float_graph(model: LoadedModel, encoding: Encoding) -> Any:
 
     key = (id(model.network), encoding.input_shapes)
     if key not in _graphs:
-        proto = onnx_graph.float_graph(model, encoding.input_shapes, encoding.work_dir)
+        proto = onnx_float.float_graph(model, encoding.input_shapes, encoding.work_dir)
         _graphs[key] = (model.network, proto.SerializeToString(deterministic=True))
         while len(_graphs) > _MAX_GRAPHS:
             _graphs.popitem(last=False)

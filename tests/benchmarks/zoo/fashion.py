@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHA256 = "dc92822c890200774b85639862da9b7a0ff28cd78cfc1f42904fdbbc5c70591b"
-EPOCHS = 4
+EPOCHS = 3
 SEED = 1
 BATCH = 64
 

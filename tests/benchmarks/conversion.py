@@ -1,0 +1,407 @@
+"""What edgemeter adds to a conversion, and what it saves. In one worker process, its imports done and the
+model loaded, the same conversion takes turns with a script that calls the converter itself. `converting` is
+what corresponds: the encoding, with the bookkeeping around it. A build also runs the variant over the
+evaluation data, checks a golden pair and writes the manifest: the whole of it, beside the same script, has no
+target. Then, over a coordinator: how long a variant that is ready makes a study wait, how often recipes that
+begin alike carry out what they share, and independent conversions by one worker and by two, both warm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+
+from edgemeter_coordinator.sdk import settings  # noqa: E402
+from edgemeter_coordinator.sdk.lab import Lab  # noqa: E402
+from edgemeter_coordinator.sdk.study import Study  # noqa: E402
+from edgemeter_protos.v1 import lab_pb2, variant_pb2  # noqa: E402
+from tests.benchmarks.figures import Figure, median_ratio  # noqa: E402
+from tests.benchmarks.zoo import lite0, pictures, resnet  # noqa: E402
+from tests.desk import Desk, until  # noqa: E402
+
+TURNS = {"tflite": 9, "onnx": 5}
+WHAT = {"tflite": "ResNet, Keras to int8@tflite", "onnx": "EfficientNet-lite0, torch to int8@onnx"}
+PEER = {"tflite": "TFLiteConverter", "onnx": "torch.onnx and quantize_static"}
+
+PIXELS = variant_pb2.Preprocessing(scale=1 / 255)
+CENTRED = variant_pb2.Preprocessing(scale=1 / 255, mean=[0.5], std=[0.5], channels_first=True)
+"""What resnet.PREPROCESSING and lite0.PREPROCESSING say."""
+
+CACHED_STUDIES = 20
+ROUNDS = 3
+CONVERSIONS = 4
+PATIENCE_S = 900
+
+
+def measure() -> list[Figure]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        resnet.write(folder / "resnet.h5")
+        pictures.write_cifar(folder / "cifar.npz")
+        pictures.write_imagenet(folder / "imagenet.npz")
+        figures = [figure for kind in TURNS for figure in _beside_the_converter(kind, folder)]
+        figures += _ready_and_shared(folder)
+        return [*figures, _two_workers(folder)]
+
+
+# In a worker's process.
+
+
+def _beside_the_converter(kind: str, folder: Path) -> list[Figure]:
+    # zoo.lite0 is named by a function's path, as a user would.
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(
+        [sys.executable, __file__, kind, folder], capture_output=True, text=True, env=environment
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    times = json.loads(done.stdout.splitlines()[-1])
+    converting, building, peer = times["converting"], times["building"], times["peer"]
+    ratio = median_ratio(converting, peer)
+    pairs = ", ".join(f"{a:.2f}/{b:.2f}" for a, b in zip(converting, peer, strict=True))
+    return [
+        Figure(
+            what=f"{WHAT[kind]}: converting",
+            unit="s",
+            ours=statistics.median(converting),
+            peer_name=PEER[kind],
+            peer=statistics.median(peer),
+            ratio=ratio,
+            target="<= 1.05",
+            met=ratio <= 1.05,
+            note=f"pairs: {pairs} s.",
+        ),
+        Figure(
+            what=f"{WHAT[kind]}: the whole build",
+            unit="s",
+            ours=statistics.median(building),
+            peer_name=PEER[kind],
+            peer=statistics.median(peer),
+            ratio=median_ratio(building, peer),
+            target="-",
+            met=None,
+        ),
+    ]
+
+
+def turns(kind: str, folder: Path) -> dict[str, list[float]]:
+    """Seconds of each turn, after one of each that is not counted. For a process of its own."""
+    from edgemeter_converters import process
+
+    process.prepare()
+    ours, peer = {"tflite": _tflite, "onnx": _onnx}[kind](folder)
+    times: dict[str, list[float]] = {"converting": [], "building": [], "peer": []}
+    for turn in range(TURNS[kind] + 1):
+        begin = time.perf_counter()
+        # Either goes first in half of the turns.
+        if turn % 2:
+            peer()
+            middle = time.perf_counter()
+            converting = ours()
+            end = time.perf_counter()
+            building_s, peer_s = end - middle, middle - begin
+        else:
+            converting = ours()
+            middle = time.perf_counter()
+            peer()
+            end = time.perf_counter()
+            building_s, peer_s = middle - begin, end - middle
+        if turn:
+            times["converting"].append(converting)
+            times["building"].append(building_s)
+            times["peer"].append(peer_s)
+    return times
+
+
+Timed = tuple[Callable[[], float], Callable[[], object]]
+"""Builds, and says how many seconds of it the converting took; and the script that only converts."""
+
+
+def _tflite(folder: Path) -> Timed:
+    import keras
+    import tensorflow as tf
+
+    network = keras.models.load_model(folder / "resnet.h5", compile=False)
+    with np.load(folder / "cifar.npz") as arrays:
+        samples = (arrays["x_train"] / 255).astype(np.float32)
+
+    def peer() -> bytes:
+        with tempfile.TemporaryDirectory() as saved:
+            specs = [keras.InputSpec(shape=(1, 32, 32, 3), dtype="float32")]
+            network.export(saved, input_signature=specs, verbose=False)
+            converter = tf.lite.TFLiteConverter.from_saved_model(saved)
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: ([each[None]] for each in samples)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+            return bytes(converter.convert())
+
+    return _builder(folder, "int8@tflite", folder / "resnet.h5", "cifar.npz", PIXELS), peer
+
+
+def _onnx(folder: Path) -> Timed:
+    import onnx
+    import torch
+    from onnxruntime import quantization as ort
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    from edgemeter_converters.formats import onnx as ours
+    from edgemeter_converters.formats import onnx_integer
+
+    module, examples = lite0.net()
+    with np.load(folder / "imagenet.npz") as arrays:
+        samples = ((arrays["x_train"] / 255 - 0.5) / 0.5).astype(np.float32).transpose(0, 3, 1, 2)
+
+    class Reader(ort.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._left = iter(samples)
+
+        def get_next(self) -> dict[str, Any] | None:
+            sample = next(self._left, None)
+            return None if sample is None else {"input_0": sample[None]}
+
+    def peer() -> int:
+        with tempfile.TemporaryDirectory() as name:
+            exported, prepared, integer = (str(Path(name, each)) for each in ("a.onnx", "b.onnx", "c.onnx"))
+            program = torch.export.export(module, examples)
+            names = {"input_names": ["input_0"], "output_names": ["output_0"]}
+            torch.onnx.export(
+                program,
+                (),
+                exported,
+                dynamo=True,
+                opset_version=18,
+                external_data=False,
+                verbose=False,
+                **names,
+            )
+            quant_pre_process(exported, prepared, skip_symbolic_shape=True)
+            ort.quantize_static(
+                prepared,
+                integer,
+                Reader(),
+                quant_format=ort.QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=ort.QuantType.QInt8,
+                weight_type=ort.QuantType.QInt8,
+            )
+            return len(onnx.load(integer).graph.node)
+
+    build = _builder(folder, "int8@onnx", "zoo.lite0:net", "imagenet.npz", CENTRED)
+
+    def forgetful() -> float:
+        # What a worker keeps for the next variant of the same model would spare it the work.
+        ours._graphs.clear()
+        onnx_integer._ranges.clear()
+        return build()
+
+    return forgetful, peer
+
+
+def _builder(
+    folder: Path, recipe: str, model: Path | str, data: str, preprocessing: variant_pb2.Preprocessing
+) -> Callable[[], float]:
+    """Builds the recipe's variant as a worker that has the model loaded does."""
+    from edgemeter_converters import messages, worker
+    from edgemeter_converters.exchange import SharedFolder
+
+    paths: dict[str, str] = {}
+
+    def blob(path: str | Path) -> str:
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        paths[digest] = str(path)
+        return digest
+
+    def exchange(name: str) -> SharedFolder:
+        out = folder / recipe / name
+        out.mkdir(parents=True)
+        return SharedFolder(paths=paths, folder=str(out), checkpoints=str(folder / "checkpoints"))
+
+    dataset = worker.inspect_dataset(
+        messages.DatasetRequest(exchange=exchange("data"), digest=blob(folder / data), file_name=data)
+    )
+    if isinstance(model, Path):
+        digest, file_name = blob(model), model.name
+    else:
+        report = worker.inspect_model(
+            messages.ModelRequest(
+                exchange=exchange("model"),
+                source=messages.ModelSource(digest="", file_name="", allowed=("zoo",)),
+                function=model,
+            )
+        )
+        assert report.made is not None
+        digest, file_name = blob(report.made.path), report.made_file_name
+    source = messages.ModelSource(
+        digest=digest,
+        file_name=file_name,
+        allowed=("zoo",),
+        preprocessing=(preprocessing.SerializeToString(),),
+    )
+    canonical, count = blob(dataset.canonical.path), iter(range(1000))
+
+    def build() -> float:
+        variant_id = f"variant-{next(count)}"
+        built = worker.build_variant(
+            messages.BuildRequest(
+                exchange=exchange(variant_id),
+                variant_id=variant_id,
+                model=source,
+                dataset_digest=canonical,
+                recipe=recipe,
+                start=None,
+                stages=(),
+                seed=0,
+            )
+        )
+        return variant_pb2.Manifest.FromString(built.manifest).conversion_duration_ns / 1e9
+
+    return build
+
+
+# Over a coordinator.
+
+
+def _ready_and_shared(folder: Path) -> list[Figure]:
+    with _coordinator(folder / "ready", workers=1) as (desk, lab):
+        _bring(desk, lab, folder)
+        _built(lab, ["float32"])
+        waits = []
+        for _ in range(CACHED_STUDIES):
+            begin = time.perf_counter()
+            study = _bench(lab, ["float32"])
+            while not _is_queued(study.last):
+                study.status()
+            waits.append((time.perf_counter() - begin) * 1e3)
+            study.cancel()
+        alike = ["prune(0.5,epochs=1)", "prune(0.5,epochs=1)+int8", "prune(0.5,epochs=1)+dynamic"]
+        variants = _built(lab, alike).variants
+    run = sum(not stage.reused for variant in variants for stage in variant.manifest.stages)
+    wait_ms = statistics.median(waits)
+    return [
+        Figure(
+            what="CreateStudy of a variant that is ready, to its job being queued",
+            unit="ms",
+            ours=wait_ms,
+            peer_name="",
+            peer=None,
+            ratio=None,
+            target="<= 50 ms",
+            met=wait_ms <= 50,
+            note=f"{min(waits):.1f} to {max(waits):.1f} ms in {len(waits)} studies.",
+        ),
+        Figure(
+            what="prune(0.5), prune(0.5)+int8, prune(0.5)+dynamic: times that they were pruned",
+            unit="",
+            ours=float(run),
+            peer_name="",
+            peer=None,
+            ratio=None,
+            target="1",
+            met=run == 1,
+        ),
+    ]
+
+
+def _two_workers(folder: Path) -> Figure:
+    times: dict[int, list[float]] = {}
+    for workers in (1, 2):
+        with _coordinator(folder / f"{workers}-workers", workers) as (desk, lab):
+            _bring(desk, lab, folder)
+            # As many at a time as in the rounds that count, so that every worker has its tools and the model.
+            recipes = iter([f"int8(samples={count})" for count in range(1, 1 + (ROUNDS + 1) * CONVERSIONS)])
+            rounds = [[next(recipes) for _ in range(CONVERSIONS)] for _ in range(ROUNDS + 1)]
+            _built(lab, rounds[0])
+            times[workers] = []
+            for those in rounds[1:]:
+                begin = time.perf_counter()
+                _built(lab, those)
+                times[workers].append(time.perf_counter() - begin)
+    # The peer is what is divided by: more is better.
+    ratio = statistics.median(times[1]) / statistics.median(times[2])
+    return Figure(
+        what=f"{CONVERSIONS} independent conversions by two workers",
+        unit="s",
+        ours=statistics.median(times[2]),
+        peer_name="one worker",
+        peer=statistics.median(times[1]),
+        ratio=ratio,
+        target=">= 1.6 times as fast",
+        met=ratio >= 1.6,
+        note="rounds: " + "; ".join(", ".join(f"{each:.2f}" for each in times[n]) for n in (2, 1)) + " s.",
+    )
+
+
+@contextmanager
+def _coordinator(folder: Path, workers: int) -> Iterator[tuple[Desk, Lab]]:
+    """With a board that has joined and is not there, so that nothing is measured."""
+    folder.mkdir()
+    desk = Desk(folder)
+    try:
+        process = desk.start(
+            f"edgemeter serve --host 127.0.0.1 --port {desk.port} --fleet-port {desk.fleet_port}"
+            f" --advertise 127.0.0.1 --state-dir {folder / 'coordinator'} --workers {workers}",
+            "serve.log",
+        )
+
+        def answers() -> bool:
+            assert process.poll() is None, desk.log("serve.log")
+            return desk.run("edgemeter device ls --json").returncode == 0
+
+        until("the coordinator answers", answers)
+        desk.join()
+        agent = desk.attend()
+        agent.terminate()
+        agent.wait(30)
+        configuration = folder / "config" / "edgemeter" / "config.toml"
+        with Lab(settings.resolve(environ={"EDGEMETER_CONFIG": str(configuration)})) as lab:
+            yield desk, lab
+    finally:
+        desk.finish()
+
+
+def _bring(desk: Desk, lab: Lab, folder: Path) -> None:
+    desk.ok(f"edgemeter model add {folder / 'resnet.h5'} --preprocess {resnet.PREPROCESSING}")
+    lab.add_dataset(folder / "cifar.npz")
+
+
+def _bench(lab: Lab, recipes: list[str]) -> Study:
+    return lab.bench("resnet", "cifar", recipes=recipes, profile="quick")
+
+
+def _built(lab: Lab, recipes: list[str]) -> lab_pb2.Study:
+    """The study as it is when all of its variants are built."""
+    study = _bench(lab, recipes)
+    for seen in study.watch(timeout_s=PATIENCE_S):
+        failed = [each.error for each in seen.variants if each.state == lab_pb2.VARIANT_STATE_FAILED]
+        if failed:
+            raise RuntimeError(failed[0])
+        if all(each.state == lab_pb2.VARIANT_STATE_READY for each in seen.variants):
+            study.cancel()
+            return seen
+    raise RuntimeError(f"study {study.name} ended as {study.state}")
+
+
+def _is_queued(study: lab_pb2.Study) -> bool:
+    return all(each.state == lab_pb2.VARIANT_STATE_READY for each in study.variants) and all(
+        each.state == lab_pb2.JOB_STATE_QUEUED for each in study.jobs
+    )
+
+
+if __name__ == "__main__":
+    print(json.dumps(turns(sys.argv[1], Path(sys.argv[2]))))

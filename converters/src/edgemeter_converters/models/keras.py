@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.models import keras_anatomy, keras_config
-from edgemeter_converters.models.model import Anatomy, LoadedModel
+from edgemeter_converters.models import keras_config
+from edgemeter_converters.models.model import LoadedModel
 from edgemeter_protos.v1 import refusal_pb2, variant_pb2
 
 MAX_BYTES = 6 << 30
@@ -87,11 +87,6 @@ def predict(network: Any, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any],
 
     outputs = call_flat(network, [keras.ops.convert_to_tensor(each) for each in inputs])
     return tuple(np.asarray(keras.ops.convert_to_numpy(each), dtype=np.float64) for each in outputs)
-
-
-def anatomy(network: Any, signature: variant_pb2.Signature) -> Anatomy:
-    """Multiply-accumulates, layers and weights of a built network."""
-    return keras_anatomy.anatomy(network, signature)
 
 
 def _signature(network: Any) -> variant_pb2.Signature:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.models import tflite_anatomy, tflite_graph, tflite_weights
-from edgemeter_converters.models.model import Anatomy, LoadedModel
+from edgemeter_converters.models import tflite_graph, tflite_weights
+from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.models.tflite_graph import Graph
 from edgemeter_converters.steps import Precision
 from edgemeter_protos.v1 import refusal_pb2, variant_pb2
@@ -61,11 +61,6 @@ def predict(network: bytes, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any
     from edgemeter_converters.formats.tflite_artifact import TFLiteArtifact
 
     return tuple(each.astype(np.float64) for each in TFLiteArtifact(network).run_reference(inputs))
-
-
-def anatomy(network: bytes, signature: variant_pb2.Signature) -> Anatomy:
-    """Multiply-accumulates, ops and weights of a file."""
-    return tflite_anatomy.anatomy(network, signature)
 
 
 def precision_of(content: bytes) -> Precision:

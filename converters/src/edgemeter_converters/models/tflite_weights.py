@@ -43,9 +43,9 @@ def values(tensor: Tensor) -> NDArray[np.generic]:
         plain: NDArray[np.generic] = tensor.data.view(np.dtype(tensor.dtype))
         return plain
     places = np.arange(0, 8, bits, dtype=np.uint8)
-    unpacked = ((tensor.data[:, None] >> places) & (2**bits - 1)).reshape(-1)[: tensor.size].astype(np.int8)
-    # Two's complement; uint4 has no sign.
-    signed = tensor.dtype.startswith("int")
-    if signed:
-        unpacked -= np.int8(2**bits) * (unpacked >= 2 ** (bits - 1)).astype(np.int8)
+    spread = (tensor.data[:, None] >> places) & (2**bits - 1)
+    unpacked: NDArray[np.int8] = spread.reshape(-1)[: tensor.size].astype(np.int8)
+    if tensor.dtype.startswith("int"):
+        # Two's complement.
+        unpacked[unpacked >= 2 ** (bits - 1)] -= 2**bits
     return unpacked

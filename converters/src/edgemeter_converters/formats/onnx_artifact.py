@@ -52,14 +52,14 @@ class ONNXArtifact:
     def __init__(self, content: bytes) -> None:
         import onnx
 
-        self._content = content
+        self.content = content
         self._default = session(content)
-        self._model = onnx.ModelProto.FromString(content)
+        self.model = onnx.ModelProto.FromString(content)
         self.signature = variant_pb2.Signature(
             inputs=[_spec(each) for each in self._default.get_inputs()],
             outputs=[_spec(each) for each in self._default.get_outputs()],
         )
-        counted = onnx_weights.weights(self._model).values()
+        counted = onnx_weights.weights(self.model).values()
         self.parameters = sum(weight.size for weight in counted)
         self.non_zero_parameters = sum(weight.non_zero for weight in counted)
 
@@ -76,9 +76,9 @@ class ONNXArtifact:
         import onnx
         from onnx import helper
 
-        taps = _taps(self._model.graph)
+        taps = _taps(self.model.graph)
         model = onnx.ModelProto()
-        model.CopyFrom(self._model)
+        model.CopyFrom(self.model)
         there = {value.name for value in model.graph.output}
         for name in dict.fromkeys(tap.tensor for tap in taps if tap.tensor not in there):
             model.graph.output.append(helper.make_empty_tensor_value_info(name))
@@ -98,7 +98,7 @@ class ONNXArtifact:
 
     @cached_property
     def _plain(self) -> Any:
-        return session(self._content, optimized=False)
+        return session(self.content, optimized=False)
 
 
 def _spec(tensor: Any) -> variant_pb2.TensorSpec:

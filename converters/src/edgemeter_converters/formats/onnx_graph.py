@@ -156,7 +156,7 @@ def _module(node: Any) -> str:
 def name_values(graph: Any) -> None:
     """Names what layers hand on after the layers; a model's outputs keep their names."""
     outputs = {value.name for value in graph.output}
-    taken = {name for node in graph.node for name in (*node.input, *node.output)} | outputs
+    fixed = outputs | {each.name for each in (*graph.input, *graph.initializer)}
     users = consumers(graph)
     renamed: dict[str, str] = {}
     for node in layer_nodes(graph):
@@ -164,8 +164,11 @@ def name_values(graph: Any) -> None:
         following = users.get(value, [])
         if value not in outputs and len(following) == 1 and following[0].op_type in ACTIVATIONS:
             value = following[0].output[0]
-        if value not in outputs and node.name not in taken:
+        if value not in outputs and node.name not in fixed:
             renamed[value] = node.name
+    for name in list(renamed.values()):
+        # Another value's name, often that of what the activation takes.
+        renamed.setdefault(name, f"{name}_inner")
     for each in graphs_of(graph):
         for node in each.node:
             for names in (node.input, node.output):

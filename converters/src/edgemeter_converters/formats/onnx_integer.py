@@ -2,7 +2,7 @@
 
 int8's activations are unsigned bytes, its weights signed ones. Arm's kernels take signed ones on both sides
 as well, but on x86 ONNX Runtime turns those unsigned by itself, and then merges only some of them into
-integer operators: a ResNet of CIFAR-10's size takes 0.42 ms so, 0.21 ms with unsigned ones, 0.31 ms in float32.
+integer operators: a ResNet of CIFAR-10's size takes 0.42 ms so, 0.21 with unsigned ones, 0.31 in float32.
 On x86 without VNNI sums of such products may saturate; the golden pair shows it.
 
 int16x8 has its activations rounded to 16 bits between layers that ONNX Runtime's processor kernels compute in

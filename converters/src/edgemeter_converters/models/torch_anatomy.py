@@ -42,6 +42,7 @@ def anatomy(network: Any, signature: variant_pb2.Signature) -> Anatomy:
 def count_macs(network: Any, signature: variant_pb2.Signature) -> int:
     """Of one sample; 0 where the network can't be run on zeros."""
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     from edgemeter_converters.models import exported_program
@@ -57,13 +58,24 @@ def count_macs(network: Any, signature: variant_pb2.Signature) -> int:
     batch = inputs[0].shape[0]
     call = network if isinstance(network, torch.nn.Module) else exported_program.callable_module(network)
     counter = FlopCounterMode(display=False)
+    fast = torch.backends.mha.get_fastpath_enabled()
     try:
-        # oneDNN's recurrent layers are one op, which the counter does not know.
-        with torch.no_grad(), warnings.catch_warnings(), torch_module.without_onednn(), counter:
+        # oneDNN's recurrent layers and the fast ways of attention are each one op that the counter does not
+        # know; plain ones are matrix products.
+        torch.backends.mha.set_fastpath_enabled(False)
+        with (
+            torch.no_grad(),
+            warnings.catch_warnings(),
+            torch_module.without_onednn(),
+            sdpa_kernel(SDPBackend.MATH),
+            counter,
+        ):
             warnings.simplefilter("ignore")
             call(*inputs)
     except (RuntimeError, ValueError, AssertionError, IndexError):
         return 0
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
     operations = int(counter.get_total_flops())
     return operations // (2 * int(batch))
 
@@ -84,10 +96,12 @@ def _of_module(network: Any) -> Iterator[tuple[str, int]]:
     seen: set[int] = set()
     for module in network.modules():
         own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-        if own or not any(module.children()):
-            fresh = [each for each in own if id(each) not in seen and _is_weight(each)]
-            seen.update(map(id, fresh))
-            yield type(module).__name__, sum(each.numel() for each in fresh)
+        if own or not any(True for _ in module.children()):
+            # A TorchScript makes a new tensor object each time, of the same memory.
+            fresh = [each for each in own if _is_weight(each) and each.data_ptr() not in seen]
+            seen.update(each.data_ptr() for each in fresh)
+            kind = getattr(module, "original_name", type(module).__name__)
+            yield kind, sum(each.numel() for each in fresh)
 
 
 def _of_program(program: Any) -> Iterator[tuple[str, int]]:
@@ -109,10 +123,7 @@ def _of_program(program: Any) -> Iterator[tuple[str, int]]:
 
 def _of_script(script: Any) -> Iterator[tuple[str, int]]:
     if any(True for _ in script.children()):
-        for module in script.modules():
-            own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-            if own or not any(module.children()):
-                yield module.original_name, sum(each.numel() for each in own if _is_weight(each))
+        yield from _of_module(script)
         return
     # A frozen one has no modules any more: its ops are all there is.
     graph = script.inlined_graph

@@ -33,7 +33,8 @@ class FactorizedLinear(nn.Module):  # type: ignore[misc]
 
 class FactorizedConv(nn.Sequential):  # type: ignore[misc]
     """A convolution as a pointwise one to fewer channels, the spatial one between them, and a pointwise one
-    back (Kim et al., arXiv:1511.06530, figure 1); the latter two in one where the kernel is pointwise itself.
+    back (Kim et al., arXiv:1511.06530, figure 1); without the first where it keeps all input channels, or
+    where the kernel is pointwise itself.
     """
 
 
@@ -62,13 +63,13 @@ def tucker2(layer: _ConvNd, input_rank: int, output_rank: int) -> FactorizedConv
     weight = layer.weight.detach().double()
     outputs = _leading(weight.flatten(1), output_rank)
     inputs = _leading(weight.transpose(0, 1).flatten(1), input_rank)
-    core = torch.einsum("oi...,or,is->rs...", weight, outputs, inputs)
     ones = (1,) * (weight.ndim - 2)
-    return FactorizedConv(
-        _pointwise(layer, inputs.T.reshape(input_rank, -1, *ones), None),
-        _thinner(layer, core),
-        _pointwise(layer, outputs.reshape(-1, output_rank, *ones), layer.bias),
-    )
+    last = _pointwise(layer, outputs.reshape(-1, output_rank, *ones), layer.bias)
+    core = torch.einsum("oi...,or->ri...", weight, outputs)
+    if input_rank == layer.in_channels:
+        return FactorizedConv(_thinner(layer, core), last)
+    first = _pointwise(layer, inputs.T.reshape(input_rank, -1, *ones), None)
+    return FactorizedConv(first, _thinner(layer, torch.einsum("ri...,is->rs...", core, inputs)), last)
 
 
 def computes_the_same(layer: _ConvNd, factors: FactorizedConv) -> bool:

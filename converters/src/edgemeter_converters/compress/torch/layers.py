@@ -33,6 +33,7 @@ class Weight:
         parameter: floating point, two dimensions or more.
         input_axis: the dimension along which products are summed.
         output_axis: the dimension that has an entry for each output channel.
+        depthwise: whether each output is made of one input channel alone.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Weight:
     parameter: nn.Parameter
     input_axis: int = 1
     output_axis: int = 0
+    depthwise: bool = False
 
 
 def writable_copy(model: LoadedModel) -> Any:
@@ -109,17 +111,15 @@ def weights(module: Any, *, embeddings: bool = False) -> tuple[Weight, ...]:
         for name, transposed in _matrices(each, embeddings):
             parameter = getattr(each, name, None)
             if isinstance(parameter, nn.Parameter) and parameter.ndim >= 2:
-                full = f"{layer}.{name}" if layer else name
-                found.setdefault(
-                    id(parameter),
-                    Weight(
-                        name=full,
-                        layer=layer,
-                        parameter=parameter,
-                        input_axis=0 if transposed else 1,
-                        output_axis=1 if transposed else 0,
-                    ),
+                weight = Weight(
+                    name=f"{layer}.{name}" if layer else name,
+                    layer=layer,
+                    parameter=parameter,
+                    input_axis=0 if transposed else 1,
+                    output_axis=1 if transposed else 0,
+                    depthwise=isinstance(each, _ConvNd) and 1 < each.groups == each.in_channels,
                 )
+                found.setdefault(id(parameter), weight)
     return tuple(found.values())
 
 

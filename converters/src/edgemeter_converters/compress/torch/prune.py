@@ -1,8 +1,9 @@
 """Magnitude pruning of torch modules, layer by layer.
 
 Every layer reaches the same sparsity. Weights of convolutions, dense and recurrent layers and attention are
-pruned; embeddings are not (a row is looked up whole, and one full of zeros is a token lost), nor are biases
-and normalization.
+pruned. Left whole are depthwise convolutions, which hold next to nothing and lose most, since each weight is
+one of the nine or so that a channel has (Zhu and Gupta, arXiv:1710.01878, section 4.2, leave them too);
+embeddings, whose rows are words; biases and normalization.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import nn
 
 from edgemeter_converters.compress.torch.layers import Weight, listed, transformed, weights, writable_copy
 from edgemeter_converters.compress.torch.zeros import Masks
@@ -32,15 +34,11 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
     sparsity = context.arguments["sparsity"]
     assert isinstance(sparsity, float | Ratio)
     module = writable_copy(model)
-    every = weights(module)
+    every = prunable(module)
     pruned = [each for each in every if not isinstance(sparsity, Ratio) or _has_groups(each, sparsity)]
     if not pruned:
-        what = (
-            f"no layer has {sparsity.out_of} inputs or more" if isinstance(sparsity, Ratio) else "it has none"
-        )
-        raise ConversionError(
-            f"prune: the model has no weights of convolutions, dense or recurrent layers to prune: {what}"
-        )
+        least = f" with {sparsity.out_of} inputs or more" if isinstance(sparsity, Ratio) else ""
+        raise ConversionError(f"prune: the model has no convolutions, dense or recurrent layers{least}")
     masks = GradualMasks(pruned, sparsity)
     history = fine_tune(module, context, training_arguments.read(context.arguments, context.seed), hold=masks)
     masks.settle()
@@ -95,7 +93,7 @@ def _has_groups(weight: Weight, ratio: Ratio) -> bool:
     return int(weight.parameter.shape[weight.input_axis]) >= ratio.out_of
 
 
-def sparsity_of(module: Any) -> float:
-    """Share of zeros among the weights that pruning is about."""
-    every = [each.parameter for each in weights(module)]
-    return sum(int((each == 0).sum()) for each in every) / sum(int(each.numel()) for each in every)
+def prunable(module: Any) -> tuple[Weight, ...]:
+    """The weights that pruning is about."""
+    tables = {id(each.weight) for each in module.modules() if isinstance(each, nn.Embedding)}
+    return tuple(each for each in weights(module) if not each.depthwise and id(each.parameter) not in tables)

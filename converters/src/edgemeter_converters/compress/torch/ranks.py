@@ -61,7 +61,7 @@ def ranks_of(
         return ranks if _size(*ranks, inputs, outputs, kernel) < size else None
     best: tuple[float, int, int] | None = None
     for first in range(least_in, len(input_values) + 1):
-        second = int((budget * size - inputs * first) / (first * kernel + outputs))
+        second = int((budget * size - _neck(first, inputs)) / (first * kernel + outputs))
         second = min(second, len(output_values))
         if second < least_out:
             continue
@@ -74,7 +74,12 @@ def ranks_of(
 
 
 def _size(first: int, second: int, inputs: int, outputs: int, kernel: int) -> int:
-    return inputs * first + first * second * kernel + second * outputs
+    return _neck(first, inputs) + first * second * kernel + second * outputs
+
+
+def _neck(first: int, inputs: int) -> int:
+    """Size of the factor in front, which one that keeps all inputs has no need of."""
+    return inputs * first if first < inputs else 0
 
 
 def _lost(values: Sequence[float]) -> list[float]:

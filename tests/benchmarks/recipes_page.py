@@ -22,6 +22,8 @@ COLUMNS = (
     "of float32",
 )
 
+BASELINE = "float32@tflite"
+
 INT8_LATENCY_AT_MOST = 0.5
 INT8_SIZE_AT_MOST = 0.27
 PRUNED_SPEED_AT_LEAST = 1.3
@@ -77,7 +79,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One of the models, with the rows of its study; the first that was built is the baseline.
+    """One of the models, with the rows of its study, of which `BASELINE` is one.
 
     Attributes:
         name: "resnet", …
@@ -90,14 +92,7 @@ class Model:
 
     @property
     def baseline(self) -> Row:
-        return self.row("float32@tflite")
-
-    def row(self, recipe: str) -> Row:
-        """By its text. Raises KeyError where there was no such recipe."""
-        for row in self.rows:
-            if row.recipe == recipe:
-                return row
-        raise KeyError(recipe)
+        return next(row for row in self.rows if row.recipe == BASELINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +181,9 @@ def claims(models: Sequence[Model]) -> list[Claim]:
 
 
 def _int8(model: Model) -> list[Claim]:
-    row, base = model.row("int8@tflite"), model.baseline
+    row, base = _alone(model, "int8@"), model.baseline
+    if row is None:
+        return []
     if not _both(row, base):
         return [_not_measured(model, row, base)]
     speed, bytes_ = _ratio(row, base), row.size_bytes / base.size_bytes
@@ -205,13 +202,9 @@ def _int8(model: Model) -> list[Claim]:
 
 
 def _pruned_channels(model: Model) -> list[Claim]:
-    found = [
-        row for row in model.rows if row.recipe.startswith("prune-channels(0.3") and "+" not in row.recipe
-    ]
-    row = next((row for row in found if row.format == "tflite"), None)
+    row, base = _alone(model, "prune-channels(0.3"), model.baseline
     if row is None:
         return []
-    base = model.baseline
     if not _both(row, base):
         return [_not_measured(model, row, base)]
     speed = _ratio(row, base)
@@ -237,11 +230,9 @@ def _pruned_channels(model: Model) -> list[Claim]:
 
 
 def _pruned(model: Model) -> list[Claim]:
-    found = [row for row in model.rows if row.recipe.startswith("prune(0.5") and "+" not in row.recipe]
-    row = next((row for row in found if row.format == "tflite"), None)
+    row, base = _alone(model, "prune(0.5"), model.baseline
     if row is None:
         return []
-    base = model.baseline
     if not _both(row, base):
         return [_not_measured(model, row, base)]
     speed = _ratio(row, base)
@@ -254,6 +245,12 @@ def _pruned(model: Model) -> list[Claim]:
             speed is not None and speed >= NO_GAIN_AT_LEAST and row.size_bytes >= 0.95 * base.size_bytes,
         )
     ]
+
+
+def _alone(model: Model, beginning: str) -> Row | None:
+    """The .tflite of a recipe of one step."""
+    found = (row for row in model.rows if row.recipe.startswith(beginning) and "+" not in row.recipe)
+    return next((row for row in found if row.format == "tflite"), None)
 
 
 def saved(row: Row, base: Row) -> float:

@@ -27,14 +27,13 @@ from edgemeter_coordinator.sdk.errors import Refused  # noqa: E402
 from edgemeter_coordinator.sdk.lab import Lab  # noqa: E402
 from edgemeter_protos.v1 import lab_pb2, result_pb2, variant_pb2  # noqa: E402
 from tests.benchmarks.figures import machine  # noqa: E402
-from tests.benchmarks.recipes_page import Model, Row, Share, page  # noqa: E402
+from tests.benchmarks.recipes_page import BASELINE, Model, Row, Share, page  # noqa: E402
 from tests.benchmarks.zoo import fashion, lite0, pictures, resnet  # noqa: E402
 from tests.desk import Desk, until  # noqa: E402
 
 KEPT = ROOT / "build" / "recipes.json"
 PAGE = ROOT / "docs" / "recipes.md"
 
-BASELINE = "float32@tflite"
 PLAN: dict[str, Any] = {"processes": 2, "deadline_ns": 6 * 3600 * 10**9}
 """Beside the profile's. Two processes, since a p50 differs by where a process's memory happens to lie."""
 PROFILE = "quick"

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edgemeter_converters import datasets
-from edgemeter_converters.datasets import function, refusal
+from edgemeter_converters.datasets import refusal
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_protos.v1 import refusal_pb2
 
@@ -254,13 +252,5 @@ def test_what_is_not_there(give: Any) -> None:
     "text", ["", "a", "a:", ":a", "a:b:c", "a.b", "os.path:join()", "a-b:c", "a..b:c", "ä:b"]
 )
 def test_what_is_no_function(text: str) -> None:
-    assert not datasets.is_function(text)
     with pytest.raises(ConversionError, match=r"a function is written package\.module:function"):
         datasets.call(text, ("a",))
-
-
-@given(st.text(alphabet="ab._:1 \n", max_size=12))
-def test_a_function_is_two_dotted_names(text: str) -> None:
-    module, colon, name = text.partition(":")
-    names = [*module.split("."), name]
-    assert function.is_function(text) == (bool(colon) and all(each.isidentifier() for each in names))

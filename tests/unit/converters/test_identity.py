@@ -65,7 +65,8 @@ def test_everything_counts(changes: dict[str, Any]) -> None:
     ],
 )
 def test_samples_count_only_where_they_are_looked_at(recipe: str, split: str, counts: bool) -> None:
-    assert (identity(recipe, **{split: "z" * 64}) != identity(recipe)) is counts
+    changed: dict[str, Any] = {split: "z" * 64}
+    assert (identity(recipe, **changed) != identity(recipe)) is counts
 
 
 def test_neither_the_recipe_s_spelling_nor_the_order_of_tools_counts() -> None:

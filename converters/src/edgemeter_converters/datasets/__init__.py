@@ -14,7 +14,7 @@ from edgemeter_converters.datasets import archive, layout, npz, picture_folder, 
 from edgemeter_converters.datasets.dataset import Dataset, Inputs, Samples
 from edgemeter_converters.datasets.digests import inputs_digest, samples_digest
 from edgemeter_converters.datasets.fit import check_fits
-from edgemeter_converters.datasets.function import call, is_function
+from edgemeter_converters.datasets.function import call
 from edgemeter_converters.datasets.npz import write, write_inputs, write_labels
 from edgemeter_converters.datasets.refusal import not_a_dataset
 from edgemeter_converters.datasets.splits import calibration
@@ -30,7 +30,6 @@ __all__ = [
     "check_fits",
     "input_specs",
     "inputs_digest",
-    "is_function",
     "read",
     "samples_digest",
     "write",

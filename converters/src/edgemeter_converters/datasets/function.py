@@ -9,7 +9,6 @@ datasets give, or x alone as an array; x is an array, or a tuple of them for a m
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -21,9 +20,7 @@ from edgemeter_converters.datasets import layout, named_arrays
 from edgemeter_converters.datasets.dataset import Dataset
 from edgemeter_converters.datasets.refusal import check_size, not_a_dataset
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_protos.v1 import refusal_pb2
-
-_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+from edgemeter_converters.trust import check_allowed, is_function
 
 CALIBRATION = "calibration"
 
@@ -31,11 +28,6 @@ _SPLITS = (layout.TRAIN, layout.TEST, layout.VALIDATION, CALIBRATION)
 
 _MOST_NAMES = 100
 """A generator that gives no splits may never end."""
-
-
-def is_function(text: str) -> bool:
-    """Whether `text` is written as `package.module:function`. Pure."""
-    return _FUNCTION.fullmatch(text) is not None
 
 
 def call(function: str, allowed: Sequence[str]) -> Dataset:
@@ -52,12 +44,7 @@ def call(function: str, allowed: Sequence[str]) -> Dataset:
     if not is_function(function):
         raise not_a_dataset(function, "a function is written package.module:function")
     module, _, name = function.partition(":")
-    if not any(module == each or module.startswith(f"{each}.") for each in allowed):
-        raise ConversionError(
-            f"{function}: loading it runs its package's code, which this coordinator was not told to trust; "
-            f"its operator may start it with --allow-code {module.partition('.')[0]}",
-            reason=refusal_pb2.REFUSAL_REASON_UNSAFE_MODEL,
-        )
+    check_allowed(function, allowed)
     try:
         given = getattr(importlib.import_module(module), name)()
         arrays = to_arrays(given, function)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import importlib
 import io
 import json
-import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,42 +25,13 @@ import numpy as np
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models import torch_module
 from edgemeter_converters.models.model import LoadedModel
+from edgemeter_converters.trust import check_allowed, is_function
 from edgemeter_protos.v1 import refusal_pb2, variant_pb2
 
 MAX_BYTES = 2 << 30
 
-SHIPPED = "edgemeter_converters.zoo"
-"""The package whose functions need nobody's leave: it comes with the converters."""
-
-_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
-
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """Of every file in the zip, so that equal weights are equal bytes."""
-
-
-def is_function(text: str) -> bool:
-    """Whether it reads as "package.module:function". Pure."""
-    return _FUNCTION.fullmatch(text) is not None
-
-
-def check_allowed(function: str, allowed: Sequence[str]) -> None:
-    """Nothing, where the operator trusts the function's package. Pure.
-
-    Args:
-        allowed: packages, each with all that is below it.
-
-    Raises:
-        ConversionError: UNSAFE_MODEL, saying how to allow it; NOT_A_MODEL where it is no such name.
-    """
-    if not is_function(function):
-        _refuse(f"{function[:100]!r} is no function's name: write package.module:function")
-    module = function.partition(":")[0]
-    if not any(module == package or module.startswith(f"{package}.") for package in (*allowed, SHIPPED)):
-        raise ConversionError(
-            f"{function}: loading it runs its package's code, which this coordinator was not told to trust;"
-            f" its operator may start it with --allow-code {module.partition('.')[0]}",
-            reason=refusal_pb2.REFUSAL_REASON_UNSAFE_MODEL,
-        )
 
 
 def call(function: str, allowed: Sequence[str]) -> tuple[Any, tuple[Any, ...] | None]:
@@ -74,6 +44,8 @@ def call(function: str, allowed: Sequence[str]) -> tuple[Any, tuple[Any, ...] | 
         ConversionError: UNSAFE_MODEL, its package is not allowed; NOT_A_MODEL, it fails or returns something
             else.
     """
+    if not is_function(function):
+        _refuse(f"{function[:100]!r} is no function's name: write package.module:function")
     check_allowed(function, allowed)
     import torch
 

@@ -23,7 +23,7 @@ def image_size(text: str) -> tuple[int, int]:
 
 def function_of(source: str | Path) -> str:
     """`source` where it is written as "package.module:function" and is no file; else empty."""
-    from edgemeter_converters.datasets import is_function
+    from edgemeter_converters.trust import is_function
 
     text = str(source)
     return text if is_function(text) and not Path(text).exists() else ""

@@ -143,7 +143,9 @@ class Cluster(ABC):
         return self._client
 
     async def _connect(self) -> None:
-        # Its loggers hand on to the service's, and tell of every connection.
+        # Importing it sets its loggers up, which hand on to the service's, and tell of every connection.
+        import distributed  # noqa: F401
+
         logging.getLogger("distributed").setLevel(logging.ERROR)
         self._client = await self._start()
         self._free_topics, self._topics = [], 0

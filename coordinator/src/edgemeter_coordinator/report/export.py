@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
+from edgemeter_coordinator.report.numbers import bits_per_weight
 from edgemeter_protos.v1 import device_pb2, lab_pb2, plan_pb2, result_pb2
 
 Exported = dict[str, Any]
@@ -58,6 +59,10 @@ CONDITION_NUMBERS = (
 OPEN_COLUMNS = ("conditions.void_reasons", "conditions.unreadable", "verdict.reasons")
 
 
+# Columns that a spreadsheet gets twice, as low and high.
+PAIRS = ("latency.ci95_ns", "quality.ci95")
+
+
 def exported(responses: Iterable[lab_pb2.ListResultsResponse]) -> list[Exported]:
     """One object a variant and device, in the order given."""
     return [_exported(response) for response in responses]
@@ -82,7 +87,7 @@ def as_csv(objects: Iterable[Exported]) -> str:
 
 
 def flattened(each: Exported) -> dict[str, Any]:
-    """Dotted column name to cell. `latency.ci95_ns` becomes two columns, `.low` and `.high`."""
+    """Dotted column name to cell. Each of PAIRS becomes two columns, `.low` and `.high`."""
     cells: dict[str, Any] = {}
     _flatten(each, "", cells)
     return cells
@@ -107,6 +112,9 @@ def _exported(response: lab_pb2.ListResultsResponse) -> Exported:
         "size_bytes": manifest.size_bytes,
         "compressed_bytes": manifest.compressed_size_bytes,
         "parameters": manifest.parameters,
+        "non_zero_parameters": manifest.non_zero_parameters,
+        "macs": manifest.macs or None,
+        "bits_per_weight": bits_per_weight(manifest),
         "quality": _quality(response),
         "latency": _latency(result),
         "cold": {
@@ -140,13 +148,19 @@ def _device(device: lab_pb2.Device) -> Exported:
 def _quality(response: lab_pb2.ListResultsResponse) -> Exported:
     manifest, on_device = response.manifest, response.device_quality
     measured = response.HasField("device_quality") and on_device.samples > 0
-    on_coordinator = manifest.HasField("quality")
+    on_coordinator, error = manifest.HasField("quality"), manifest.output_error
     return {
         "metric": on_device.metric or manifest.quality.metric or response.baseline_quality.metric or None,
         "value": on_device.value if measured else None,
         "n": on_device.samples if measured else None,
+        "ci95": [on_device.ci95_low, on_device.ci95_high]
+        if measured and on_device.HasField("ci95_low") and on_device.HasField("ci95_high")
+        else None,
         "coordinator_value": manifest.quality.value if on_coordinator else None,
         "baseline_value": response.baseline_quality.value if response.HasField("baseline_quality") else None,
+        "agreement": manifest.agreement.value if manifest.HasField("agreement") else None,
+        "output_error_max": error.max_absolute if manifest.HasField("output_error") else None,
+        "sqnr_db": error.sqnr_db if error.HasField("sqnr_db") else None,
     }
 
 
@@ -197,7 +211,7 @@ def _present(message: result_pb2.Conditions | result_pb2.Snapshot, name: str) ->
 def _flatten(value: Any, name: str, cells: dict[str, Any]) -> None:
     if name in OPEN_COLUMNS:
         cells[name] = json.dumps(value, ensure_ascii=False) if value else ""
-    elif name == "latency.ci95_ns":
+    elif name in PAIRS:
         cells[f"{name}.low"], cells[f"{name}.high"] = value or (None, None)
     elif isinstance(value, dict):
         for key, inner in value.items():

@@ -21,6 +21,9 @@ WIDE = 220
 FOLDED = 18
 """The verdict's reasons go on in the next line beyond this."""
 
+_EXTRA = ("agreement", "compressed")
+"""Columns for who has room; nothing is said where they are not there."""
+
 _DROPPED = ("size vs base", "load", "p90", "first", "quality on the coordinator", "peak memory", "p99")
 """Columns, the first to go first: those that say the least of which variant to ship."""
 
@@ -36,6 +39,10 @@ class Row:
     size_bytes: int
     # This size over the baseline's: below 1 is smaller.
     size_ratio: float | None
+    # With zstd.
+    compressed_bytes: int | None
+    # With the original, on the coordinator.
+    agreement: float | None
     metric: str
     quality_coordinator: float | None
     quality_device: float | None
@@ -69,6 +76,9 @@ def render(shown: Sequence[Row], *, title: str | None = None, width: int = WIDE)
     """
     columns = _columns(shown)
     left_out = []
+    for name in _EXTRA:
+        if _width(columns.values()) > width:
+            del columns[name]
     for name in _DROPPED:
         if _width(columns.values()) <= width:
             break
@@ -143,11 +153,15 @@ def _columns(shown: Sequence[Row]) -> dict[str, _Column]:
             justify="left",
         ),
         "size": _Column(heading="size", cells=[human_bytes(row.size_bytes) for row in shown]),
+        "compressed": _Column(
+            heading="with\nzstd", cells=[human_bytes(row.compressed_bytes) for row in shown]
+        ),
         "size vs base": _Column(heading="vs\nbase", cells=[_ratio(row.size_ratio) for row in shown]),
         "quality on the coordinator": _Column(
             heading=f"{metric}\ncoord.", cells=[_share(row.quality_coordinator) for row in shown]
         ),
         "quality": _Column(heading=f"{metric}\ndevice", cells=[_share(row.quality_device) for row in shown]),
+        "agreement": _Column(heading="agrees", cells=[_share(row.agreement) for row in shown]),
         "p50": _Column(heading="p50", cells=[human_ns(row.p50_ns) for row in shown]),
         "p90": _Column(heading="p90", cells=[human_ns(row.p90_ns) for row in shown]),
         "p99": _Column(heading="p99", cells=[human_ns(row.p99_ns) for row in shown]),
@@ -188,6 +202,8 @@ def _row(response: lab_pb2.ListResultsResponse, baseline: lab_pb2.ListResultsRes
         recipe=manifest.recipe,
         size_bytes=manifest.size_bytes,
         size_ratio=_over(manifest.size_bytes, baseline.manifest.size_bytes if baseline else None),
+        compressed_bytes=manifest.compressed_size_bytes or None,
+        agreement=manifest.agreement.value if manifest.HasField("agreement") else None,
         metric=response.device_quality.metric or manifest.quality.metric,
         quality_coordinator=manifest.quality.value if manifest.HasField("quality") else None,
         quality_device=response.device_quality.value if scored else None,

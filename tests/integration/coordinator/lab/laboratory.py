@@ -117,8 +117,10 @@ class Board:
 class Laboratory:
     """A coordinator on free ports of loopback, and what its first user holds."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, **options: Any) -> None:
         self.state_dir = state_dir
+        # Beside those that every laboratory has.
+        self.options = {"workers": 1, **options}
         self.token: str | None = None
         self._channels: list[grpc.aio.Channel] = []
         self._listening: list[asyncio.Task[None]] = []
@@ -131,7 +133,7 @@ class Laboratory:
                 port=0,
                 fleet_port=0,
                 advertise="localhost",
-                workers=1,
+                **self.options,
             )
         )
         self.token = self.coordinator.owner_token or self.token

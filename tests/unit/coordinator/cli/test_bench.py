@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 import typer
 
-from edgemeter_coordinator.cli.bench import complete_profile, parse_numbers
-from edgemeter_coordinator.cli.recipe import _requirement
+from edgemeter_coordinator.cli import cells
+from edgemeter_coordinator.cli.bench import parse_numbers
+from edgemeter_coordinator.cli.completion import complete_profile
 from edgemeter_coordinator.cli.serve import local_address
 from edgemeter_coordinator.cli.study import failures
-from edgemeter_protos.v1 import lab_pb2
+from edgemeter_protos.v1 import lab_pb2, variant_pb2
 
 
 def test_numbers_of_the_plan() -> None:
@@ -53,5 +54,6 @@ def test_what_failed_is_told_a_line_each() -> None:
 
 
 def test_a_runtimes_versions() -> None:
-    assert _requirement("litert", "1.4", "3") == "litert >=1.4 <3"
-    assert _requirement("litert", "", "") == "litert"
+    need = variant_pb2.RuntimeRequirement(runtime="litert", min_version="1.4", below_version="3")
+    assert cells.requirement(need) == "litert >=1.4 <3"
+    assert cells.requirement(variant_pb2.RuntimeRequirement(runtime="litert")) == "litert"

@@ -33,7 +33,9 @@ def test_the_nouns_are_all_there() -> None:
         "login",
         "model add",
         "model ls",
+        "model show",
         "recipe ls",
+        "recipe show",
         "result export",
         "serve",
         "study cancel",
@@ -42,6 +44,10 @@ def test_the_nouns_are_all_there() -> None:
         "study watch",
         "token ls",
         "token new",
+        "variant layers",
+        "variant ls",
+        "variant rebuild",
+        "variant show",
     ]
 
 

@@ -14,6 +14,10 @@ def manifest(recipe: str = "float32@tflite", size_bytes: int = 1000) -> variant_
         size_bytes=size_bytes,
         compressed_size_bytes=size_bytes - 100,
         parameters=500,
+        non_zero_parameters=250,
+        macs=80_000,
+        agreement=variant_pb2.Quality(metric="agreement", value=0.99, samples=1000),
+        output_error=variant_pb2.OutputError(max_absolute=0.25, sqnr_db=21.5, samples=1000),
         quality=variant_pb2.Quality(metric="top1", value=0.97, samples=1000),
     )
 
@@ -65,7 +69,9 @@ def full(
                 reasons=[result_pb2.VerdictReason(code="contention", detail="others ran")],
             ),
         ),
-        device_quality=variant_pb2.Quality(metric="top1", value=0.96, samples=100),
+        device_quality=variant_pb2.Quality(
+            metric="top1", value=0.96, samples=100, ci95_low=0.9, ci95_high=0.98
+        ),
         baseline_quality=variant_pb2.Quality(metric="top1", value=0.97, samples=1000),
     )
 

@@ -29,7 +29,13 @@ KEYS = {
     "size_bytes": None,
     "compressed_bytes": None,
     "parameters": None,
-    "quality": {"metric", "value", "n", "coordinator_value", "baseline_value"},
+    "non_zero_parameters": None,
+    "macs": None,
+    "bits_per_weight": None,
+    "quality": {
+        *("metric", "value", "n", "ci95", "coordinator_value", "baseline_value"),
+        *("agreement", "output_error_max", "sqnr_db"),
+    },
     "latency": {
         *("scenario", "n", "batch_queries", "p50_ns", "p90_ns", "p99_ns", "mean_ns", "min_ns", "ci95_ns"),
         "outliers",
@@ -63,12 +69,17 @@ def test_keys_are_always_the_same(response: lab_pb2.ListResultsResponse) -> None
 def test_a_full_result() -> None:
     (each,) = export.exported([full(p50_ns=1000.0)])
     assert each["runtime"] == "litert 2.3.0"
+    assert (each["non_zero_parameters"], each["macs"], each["bits_per_weight"]) == (250, 80_000, 16.0)
     assert each["quality"] == {
         "metric": "top1",
         "value": 0.96,
         "n": 100,
+        "ci95": [0.9, 0.98],
         "coordinator_value": 0.97,
         "baseline_value": 0.97,
+        "agreement": 0.99,
+        "output_error_max": 0.25,
+        "sqnr_db": 21.5,
     }
     assert each["latency"]["n"] == 256
     assert each["latency"]["ci95_ns"] == [990.0, 1020.0]
@@ -151,6 +162,7 @@ def test_csv_has_the_same_columns_for_every_study() -> None:
     assert text.splitlines()[0] == header
     first, second = csv.DictReader(io.StringIO(text))
     assert first["latency.ci95_ns.low"] == "990.0"
+    assert (first["quality.ci95.low"], first["quality.ci95.high"]) == ("0.9", "0.98")
     assert first["device.name"] == "pi-a"
     assert first["conditions.before.frequency_hz"] == "1500000000"
     assert json.loads(first["verdict.reasons"]) == [{"code": "contention", "detail": "others ran"}]

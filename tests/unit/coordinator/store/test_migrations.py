@@ -3,12 +3,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
+from edgemeter_coordinator.store import database as module
+from edgemeter_coordinator.store import datasets, models, variants
 from edgemeter_coordinator.store.database import Database, NewerSchema
 from edgemeter_coordinator.store.schema import metadata
+from edgemeter_protos.v1 import lab_pb2, variant_pb2
 
 
 def test_migrations_lead_to_the_tables_that_the_code_knows(database: Database) -> None:
@@ -43,3 +48,73 @@ def test_a_database_of_a_newer_edgemeter_is_left_alone(database: Database) -> No
         database.migrate()
     with database.engine.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
+
+
+def test_what_an_earlier_edgemeter_kept_is_still_there(tmp_path: Path) -> None:
+    database = Database.in_directory(tmp_path)
+    config = Config()
+    config.set_main_option("script_location", str(Path(module.__file__).parent / "migrations"))
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+    signature = variant_pb2.Signature(inputs=[variant_pb2.TensorSpec(name="x", dtype="float32")])
+    splits = [lab_pb2.Split(name="training", samples=7)]
+    rows = {
+        "models": {
+            "digest": "m" * 64,
+            "name": "digits",
+            "file_name": "digits.keras",
+            "framework": "keras",
+            "task": "classification",
+            "size_bytes": 5,
+            "parameters": 3,
+            "signature": signature.SerializeToString(),
+            "added_at_ms": 1,
+        },
+        "datasets": {
+            "digest": "d" * 64,
+            "name": "digits",
+            "file_name": "digits.npz",
+            "size_bytes": 5,
+            "description": lab_pb2.Dataset(splits=splits, classes=10).SerializeToString(),
+            "calibration_digest": "c",
+            "evaluation_digest": "e",
+            "evaluation_inputs_blob": "i",
+            "evaluation_labels_blob": None,
+            "added_at_ms": 1,
+        },
+        "variants": {
+            "id": "v",
+            "model_digest": "m" * 64,
+            "dataset_digest": "d" * 64,
+            "recipe": "int8@tflite",
+            "state": "ready",
+            "manifest": variant_pb2.Manifest(variant_id="v", size_bytes=9).SerializeToString(),
+            "created_at_ms": 1,
+            "ended_at_ms": 2,
+        },
+    }
+    with database.engine.begin() as connection:
+        for table, row in rows.items():
+            columns = ", ".join(row)
+            named = ", ".join(f":{column}" for column in row)
+            connection.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({named})"), row)
+    database.migrate()
+    with database.engine.connect() as connection:
+        model = models.by_name(connection, "digits")
+        data = datasets.by_name(connection, "digits")
+        variant = variants.get(connection, "v")
+    database.close()
+    assert model is not None
+    assert (model.signature, model.parameters, model.function) == (signature, 3, "")
+    # Nobody looked for them yet, which is not the same as none.
+    assert model.description is None
+    assert (model.inputs, model.preprocessing) == ((), ())
+    assert data is not None
+    assert data.samples("training") == 7
+    assert data.training_digest is None
+    # The file is what builds read.
+    assert data.canonical_blob == data.digest
+    assert variant is not None
+    assert variant.manifest is not None
+    assert variant.manifest.size_bytes == 9

@@ -101,7 +101,8 @@ def test_nothing_heavy_is_imported_to_ask() -> None:
     heavy = "('onnx', 'onnxruntime', 'torch', 'keras', 'tensorflow')"
     asked = (
         "import sys; from edgemeter_converters.formats.onnx import ONNX;"
-        " from edgemeter_converters.formats.format import Options; from edgemeter_converters.steps import Precision; f = ONNX();"
+        " from edgemeter_converters.formats.format import Options;"
+        " from edgemeter_converters.steps import Precision; f = ONNX();"
         " f.refusal('onnx', Precision.INT8, Options()); f.tools('onnx', Precision.INT8);"
         f" print([name for name in {heavy} if name in sys.modules])"
     )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemeter_converters.formats.onnx_weights_only import encode
+from edgemeter_converters.formats.onnx_weights_only import encode, packed
 
 
 @given(
@@ -47,3 +47,11 @@ def test_a_scale_for_each_slice(axis: int, shape: tuple[int, ...]) -> None:
     assert scales.shape == shape
     expected = values.max(axis=tuple(each for each in range(4) if each != axis)) / 127
     np.testing.assert_allclose(scales, expected, rtol=1e-6)
+
+
+@given(values=st.lists(st.integers(-8, 7), min_size=1, max_size=9))
+def test_four_bits_a_number(values: list[int]) -> None:
+    content = packed(np.array(values, np.int8))
+    assert len(content) == -(-len(values) // 2)
+    halves = [half for byte in content for half in (byte & 0xF, byte >> 4)]
+    assert [half - 16 if half > 7 else half for half in halves][: len(values)] == values

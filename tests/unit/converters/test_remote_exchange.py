@@ -37,7 +37,7 @@ def test_the_one_that_is_wanted_now_stays_however_large(tmp_path: Path) -> None:
 def test_a_checkpoint_is_found_again_and_forgotten_after_a_week(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_exchange.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     exchange = RemoteExchange(address="a:1", ca_certificate="", token="secret")
     first = exchange.checkpoint_dir("first")
     (first / "epoch").write_text("3")

@@ -194,10 +194,9 @@ async def test_what_arrives_damaged_is_not_used(
     path = laboratory.state_dir / "blobs" / digest[:2] / digest
     exchanges = laboratory.coordinator.conversion._bench._exchanges
     async with exchanges.opened([digest]):
+        blobs = laboratory.coordinator.conversion._bench._blobs
         # Of the same state for the store, which hashed it when it was put.
-        monkeypatch.setattr(
-            "edgemeter_coordinator.blobs._file_state", lambda _path: exchanges.blobs._verified[digest]
-        )
+        monkeypatch.setattr("edgemeter_coordinator.blobs._file_state", lambda _path: blobs._verified[digest])
         path.write_bytes(b"to be DAMAGED")
         with pytest.raises(ConversionError, match="has the digest"):
             await asyncio.to_thread(exchange_of(laboratory).get, digest)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -17,13 +16,17 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest
 Reason = refusal_pb2.RefusalReason
 
 SHARED = "prune(0.5,epochs=4)"
+MADE = "tests.integration.coordinator.lab.made"
+
 LONG = "prune(0.9,epochs=1000)"
 """Minutes of training: it is met in the middle."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def laboratory(tmp_path_factory: pytest.TempPathFactory, material: Path) -> AsyncIterator[Laboratory]:
-    laboratory = await Laboratory(tmp_path_factory.mktemp("coordinator"), workers=2).start()
+    laboratory = await Laboratory(
+        tmp_path_factory.mktemp("coordinator"), workers=2, allow_code=(MADE,)
+    ).start()
     try:
         await laboratory.add_model(material / "stripes.keras")
         await laboratory.add_dataset(material / "stripes.npz")
@@ -145,36 +148,17 @@ async def test_a_model_is_told_of_with_what_suits_it(laboratory: Laboratory) -> 
 
 
 @pytest.mark.parametrize(
-    ("recipes", "data", "reason", "said"),
+    ("recipes", "reason", "said"),
     [
-        pytest.param(
-            ["int8@torchscript"], "stripes", "UNKNOWN_RECIPE", "trace", id="no way from the framework"
-        ),
-        pytest.param(["prune(0.5)"], "untrained", "BAD_REQUEST", "needs training samples", id="no training"),
-        pytest.param(["int8"], "untrained", "BAD_REQUEST", "needs calibration samples", id="no calibration"),
-        pytest.param(["prune(1.5)"], "stripes", "UNKNOWN_RECIPE", "1.5", id="ratio out of range"),
-        pytest.param(
-            ["int8+prune(0.5)"], "stripes", "UNKNOWN_RECIPE", "'int8'", id="steps that can't combine"
-        ),
+        pytest.param(["int8@torchscript"], "UNKNOWN_RECIPE", "trace", id="no way from the framework"),
+        pytest.param(["prune(1.5)"], "UNKNOWN_RECIPE", "1.5", id="ratio out of range"),
+        pytest.param(["int8+prune(0.5)"], "UNKNOWN_RECIPE", "'int8'", id="steps that can't combine"),
     ],
 )
 async def test_what_can_not_be_built_is_refused_before_anything_is(
-    laboratory: Laboratory,
-    material: Path,
-    tmp_path: Path,
-    recipes: list[str],
-    data: str,
-    reason: str,
-    said: str,
+    laboratory: Laboratory, recipes: list[str], reason: str, said: str
 ) -> None:
-    if data == "untrained":
-        whole = np.load(material / "stripes.npz")
-        evaluated = {"x_test": whole["x_test"], "y_test": whole["y_test"]}
-        # What is evaluated with is neither trained nor calibrated with.
-        trained = {"x_train": whole["x_test"], "y_train": whole["y_test"]}
-        np.savez(tmp_path / "untrained.npz", **evaluated, **trained)
-        await laboratory.add_dataset(tmp_path / "untrained.npz")
-    refusal = await refused(laboratory.create(*recipes, dataset=data))
+    refusal = await refused(laboratory.create(*recipes))
     assert Reason.Name(refusal.reason) == f"REFUSAL_REASON_{reason}"
     assert said in refusal.message
     assert "\n" not in refusal.message
@@ -201,6 +185,26 @@ async def test_a_function_is_not_called_where_its_package_is_not_allowed(laborat
     refusal = await refused(laboratory.lab.AddModel(request))
     assert refusal.reason == Reason.REFUSAL_REASON_UNSAFE_MODEL
     assert "--allow-code" in refusal.message
+
+
+@pytest.mark.needs_torch
+async def test_functions_make_models_and_data(laboratory: Laboratory) -> None:
+    request = lab_pb2.AddModelRequest(
+        function=f"{MADE}:net", preprocessing=[variant_pb2.Preprocessing(scale=0.5)]
+    )
+    added = await laboratory.lab.AddModel(request)
+    assert (added.known, added.model.name, added.model.framework) == (False, "net", "torch")
+    assert [list(spec.shape) for spec in added.model.signature.inputs] == [[-1, 4]]
+    assert added.model.parameters == 4 * 3 + 3
+    assert added.model.trainable
+    # The same weights are the same model, whenever it is called.
+    again = await laboratory.lab.AddModel(request)
+    assert (again.known, again.model.digest) == (True, added.model.digest)
+    data = await laboratory.lab.AddDataset(lab_pb2.AddDatasetRequest(function=f"{MADE}:splits", name="made"))
+    assert {split.name: split.samples for split in data.dataset.splits}["evaluation"] == 20
+    assert data.dataset.classes == 3
+    dry = await laboratory.create("prune(0.5)+int8", model="net", dataset="made", dry_run=True)
+    assert dry.variants[0].recipe == "prune(0.5)+int8@tflite"
 
 
 async def test_cancelling_stops_a_training_that_nobody_else_waits_for(laboratory: Laboratory) -> None:

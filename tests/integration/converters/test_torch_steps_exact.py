@@ -3,6 +3,7 @@
 # mypy: disable-error-code="misc"
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.nn import functional
 from edgemeter_converters.compress.torch import channels, factors, masked, qat
 from edgemeter_converters.compress.torch.layers import weights
 from edgemeter_converters.compress.torch.prune import prunable
+from edgemeter_converters.compress.torch.zeros import zeros_of
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models import torch_module
 from edgemeter_converters.models.model import LoadedModel
@@ -366,18 +368,42 @@ def test_training_makes_up_for_rounding(tmp_path: Path) -> None:
     samples = stripes()
 
     def rounding_error(module: Any) -> float:
-        copied = NETS["Plain"]()
-        copied.load_state_dict(module.state_dict())
-        copied.eval()
+        """Of the answers, as an integer network gives them: normalization folded, then rounded."""
+        folded = copy.deepcopy(module)
+        folded.conv1, folded.bn = nn.utils.fuse_conv_bn_eval(folded.conv1, folded.bn), nn.Identity()
         with torch.no_grad():
-            for each in weights(copied):
+            for each in weights(folded):
                 each.parameter.copy_(qat.round_weight(each.parameter, None))
-            (x,) = (torch.from_numpy(each) for each in samples.inputs)
-            return float((copied(x) - model.torch(x)).square().mean())
+            x = torch.from_numpy(samples.inputs[0])
+            found, wanted = (functional.log_softmax(each(x), dim=1) for each in (folded, model.torch))
+            return float(functional.kl_div(found, wanted, log_target=True, reduction="batchmean"))
 
     unlabelled = type(samples)(inputs=samples.inputs)
     done = run("qat", model, tmp_path, unlabelled, epochs=12, lr=2e-3, per_tensor=True)
     assert rounding_error(done.model.torch) < 0.5 * rounding_error(model.torch)
+
+
+def test_one_scale_for_a_tensor_is_that_of_folded_weights() -> None:
+    """What the network computes with rounded weights is what it does when they are folded, then rounded."""
+    module = made("Residual").torch
+    x = torch.from_numpy(stripes().inputs[0])
+    norms = qat.folded_norms(module, (x,))
+    assert norms == {"stem": module.bn0, "conv1": module.bn1, "conv2": module.bn2}
+    with torch.no_grad():
+        module.bn1.weight[3] = 0.0
+        module.bn2.weight[5] = -4.0
+    folded = nn.utils.fuse_conv_bn_eval(module.conv2, module.bn2)
+    expected = qat.round_weight(folded.weight.detach(), None)
+    (conv2,) = (each for each in weights(module) if each.layer == "conv2")
+    hold = qat.RoundedWeights(
+        weights(module), zeros_of(module), qat.Ranges(module, ()), norms, per_tensor=True
+    )
+    hold.before_forward()
+    scale = (module.bn2.weight / (module.bn2.running_var + module.bn2.eps).sqrt()).detach()
+    torch.testing.assert_close(conv2.parameter.detach() * scale[:, None, None, None], expected)
+    assert all(bool(torch.isfinite(each.parameter).all()) for each in weights(module))
+    hold.after_backward()
+    assert torch.equal(conv2.parameter, made("Residual").torch.conv2.weight)
 
 
 def test_kept_layers_are_not_rounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

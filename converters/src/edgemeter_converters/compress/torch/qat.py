@@ -4,22 +4,31 @@ to 8-bit rounding; the format then encodes it as int8.
 Weights are rounded as int8 kernels have them: symmetric, to ±127 steps of each output channel's largest
 magnitude (Jacob et al., arXiv:1712.05877, section 3; a scale for each channel: Krishnamoorthi,
 arXiv:1806.08342). With such scales it makes no difference that batch normalization is not folded yet: folding
-multiplies whole channels. Inputs of convolutions and dense layers, and the network's outputs, are rounded to
+multiplies whole channels. With one scale for a tensor it does, and weights are rounded as they will be when
+folded. Inputs of convolutions and dense layers, and the network's outputs, are rounded to
 256 steps of a range that is a moving average. Rounding's gradient is taken to be 1 (the straight-through
 estimator, Bengio et al., arXiv:1308.3432).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.utils import _pytree as pytree
 
-from edgemeter_converters.compress.torch.layers import Weight, transformed, weights, writable_copy
+from edgemeter_converters.compress.torch.layers import (
+    Weight,
+    sample_inputs,
+    transformed,
+    weights,
+    writable_copy,
+)
 from edgemeter_converters.compress.torch.zeros import Masks, zeros_of
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models.model import LoadedModel
@@ -50,9 +59,10 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
     rounded = [each for each in weights(module, embeddings=True) if not is_kept(each.layer, keep)]
     if not rounded:
         raise ConversionError("qat: no layer has weights to round to int8, or all are kept in float")
-    hold = RoundedWeights(rounded, zeros_of(module), per_tensor=bool(context.arguments["per_tensor"]))
+    per_tensor = bool(context.arguments["per_tensor"])
+    norms = folded_norms(module, sample_inputs(model, context)) if per_tensor else {}
     ranges = Ranges(module, keep)
-    hold.ranges = ranges
+    hold = RoundedWeights(rounded, zeros_of(module), ranges, norms, per_tensor=per_tensor)
     tuning = training_arguments.read(context.arguments, context.seed)
     handles = ranges.attach()
     try:
@@ -81,10 +91,23 @@ class RoundedWeights(Hold):
     is the rounded weights' own.
     """
 
-    def __init__(self, each_weight: Iterable[Weight], zeros: Masks, *, per_tensor: bool) -> None:
-        self.ranges: Ranges | None = None
+    def __init__(
+        self,
+        each_weight: Iterable[Weight],
+        zeros: Masks,
+        ranges: Ranges,
+        norms: Mapping[str, Any],
+        *,
+        per_tensor: bool,
+    ) -> None:
+        """Args:
+        zeros: to be held as well.
+        ranges: of activations, which a checkpoint keeps.
+        norms: the batch normalization that will be folded into a layer, by the layer's name.
+        per_tensor: whether a weight has one scale, not one for each output channel.
+        """
         self._each_weight = tuple(each_weight)
-        self._zeros = zeros
+        self._zeros, self._ranges, self._norms = zeros, ranges, norms
         self._per_tensor = per_tensor
         self._exact: list[Any] = []
 
@@ -92,7 +115,7 @@ class RoundedWeights(Hold):
         self._exact = [each.parameter.detach().clone() for each in self._each_weight]
         with torch.no_grad():
             for each, exact in zip(self._each_weight, self._exact, strict=True):
-                each.parameter.copy_(round_weight(exact, None if self._per_tensor else each.output_axis))
+                each.parameter.copy_(self._rounded(each, exact))
 
     def after_backward(self) -> None:
         with torch.no_grad():
@@ -103,11 +126,22 @@ class RoundedWeights(Hold):
         self._zeros.apply()
 
     def state(self) -> dict[str, Any]:
-        return dict(self.ranges.limits) if self.ranges else {}
+        return dict(self._ranges.limits)
 
     def restore(self, state: dict[str, Any]) -> None:
-        if self.ranges:
-            self.ranges.limits = dict(state)
+        self._ranges.limits = dict(state)
+
+    def _rounded(self, weight: Weight, exact: Any) -> Any:
+        if not self._per_tensor:
+            return round_weight(exact, weight.output_axis)
+        norm = self._norms.get(weight.layer)
+        if norm is None:
+            return round_weight(exact, None)
+        shape = [1] * exact.ndim
+        shape[weight.output_axis] = -1
+        factor = (norm.weight / (norm.running_var + norm.eps).sqrt()).reshape(shape)
+        # A channel that is multiplied by zero is nothing to round.
+        return torch.where(factor == 0, exact, round_weight(exact * factor, None) / factor)
 
 
 class Ranges:
@@ -138,12 +172,12 @@ class Ranges:
         return handles
 
     def _rounded_all(self, outputs: Any) -> Any:
-        leaves, structure = torch.utils._pytree.tree_flatten(outputs)
+        leaves, structure = pytree.tree_flatten(outputs)
         rounded = [
             self._rounded(f"output {at}", leaf) if isinstance(leaf, torch.Tensor) else leaf
             for at, leaf in enumerate(leaves)
         ]
-        return torch.utils._pytree.tree_unflatten(rounded, structure)
+        return pytree.tree_unflatten(rounded, structure)
 
     def _rounded(self, name: str, values: Any) -> Any:
         if not values.is_floating_point():
@@ -153,6 +187,32 @@ class Ranges:
         before = self.limits.get(name)
         self.limits[name] = seen if before is None else MOMENTUM * before + (1 - MOMENTUM) * seen
         return round_activations(values, *self.limits[name])
+
+
+def folded_norms(module: Any, inputs: Sequence[Any]) -> dict[str, Any]:
+    """The batch normalization that takes a convolution's or dense layer's outputs, by that layer's name."""
+    made: dict[int, tuple[str, Any]] = {}
+    found: dict[str, Any] = {}
+
+    def makes(name: str) -> Any:
+        # The tensor is kept, so that no other gets its identity.
+        return lambda _, __, output: made.update({id(output): (name, output)})
+
+    def takes(norm: Any, given: tuple[Any, ...]) -> None:
+        if id(given[0]) in made:
+            found[made[id(given[0])][0]] = norm
+
+    handles = []
+    for name, each in module.named_modules():
+        if isinstance(each, _ConvNd | nn.Linear):
+            handles.append(each.register_forward_hook(makes(name)))
+        elif isinstance(each, _BatchNorm) and each.affine and each.track_running_stats:
+            handles.append(each.register_forward_pre_hook(takes))
+    with torch.no_grad():
+        module(*inputs)
+    for handle in handles:
+        handle.remove()
+    return found
 
 
 def round_weight(weight: Any, axis: int | None) -> Any:

@@ -190,7 +190,7 @@ def _compiled_step(
         optimizer.apply(seen)
         return loss
 
-    compiled = tf.function(step)
+    compiled = tf.function(step, autograph=False)
     return lambda inputs, targets: compiled(
         [tf.constant(each) for each in inputs], [tf.constant(each) for each in targets]
     )

@@ -66,7 +66,7 @@ class Masks(Hook):
                 # No product: that would leave negative zeros, other bytes for the same number.
                 variable.assign(tf.where(mask, variable.value, tf.zeros_like(variable.value)))
 
-        self._write_zeros = tf.function(write_zeros)
+        self._write_zeros = tf.function(write_zeros, autograph=False)
 
     def after_step(self, step: int, total_steps: int) -> None:
         if self._choose is not None and schedule.is_mask_step(step, total_steps):
@@ -104,7 +104,7 @@ class SharedValues(Hook):
             for variable in variables:
                 variable.assign(self._spread(tf.math.unsorted_segment_mean, variable, variable.value))
 
-        self._equalize = tf.function(equalize)
+        self._equalize = tf.function(equalize, autograph=False)
 
     def gradient(self, variable: Any, gradient: Any) -> Any:
         import tensorflow as tf

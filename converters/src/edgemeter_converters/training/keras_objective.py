@@ -97,13 +97,13 @@ class Teacher:
 
 
 def _cross_entropy(output: Any, labels: Any, kind: OutputKind) -> Any:
-    import keras
+    from keras import losses, ops
 
+    wanted = ops.one_hot(labels, output.shape[-1], dtype=output.dtype)
     if kind is OutputKind.INDEPENDENT:
-        wanted = keras.ops.one_hot(labels, output.shape[-1], dtype=output.dtype)
-        return keras.ops.mean(keras.losses.binary_crossentropy(wanted, output))
-    logits = _logits(output, kind)
-    return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+        return ops.mean(losses.binary_crossentropy(wanted, output))
+    scores = ops.log_softmax(_logits(output, kind))
+    return -ops.mean(ops.sum(wanted * scores, axis=-1))
 
 
 def _divergence(output: Any, wanted: Any, kind: OutputKind, temperature: float) -> Any:

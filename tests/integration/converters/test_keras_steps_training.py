@@ -189,10 +189,16 @@ def test_another_seed_is_another_run(small: Any, tmp_path: Path) -> None:
     assert any("other settings" in note for note in two.notes)
 
 
-def test_divergence_is_an_error_that_names_the_rate(small: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seen_in", ["loss NaN in epoch 1", "a weight is no number after epoch 1"])
+def test_divergence_is_an_error_that_names_the_rate(small: Any, seen_in: str, tmp_path: Path) -> None:
+    flat = [layers.Input((nets.SIDE, nets.SIDE, 1)), layers.Flatten(), layers.Dense(nets.CLASSES)]
+    # Rectifiers make zeros of NaN, and the loss a number.
+    net = keras.Sequential(flat) if "loss" in seen_in else small
     overflowing = Samples(inputs=(np.full_like(TRAINING.inputs[0], np.inf),), labels=TRAINING.labels)
-    with pytest.raises(ConversionError, match=r"diverged \(loss NaN in epoch 1\): lower lr=10, nothing"):
-        nets.run("prune", small, tmp_path, overflowing, epochs=2, lr=10)
+    with pytest.raises(ConversionError) as caught:
+        nets.run("prune", net, tmp_path, overflowing, epochs=2, lr=10)
+    assert caught.value.message == f"fine-tuning diverged ({seen_in}): lower lr=10, nothing is kept"
+    assert not list(tmp_path.iterdir())
 
 
 def test_qat_recovers_what_rounding_loses(small: Any, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def fine_tune(
         imitate: with labels: on the original's answers too.
 
     Raises:
-        ConversionError: the loss is not a number.
+        ConversionError: the loss or a weight is not a number.
     """
     if tuning.epochs == 0:
         return History()
@@ -97,11 +97,6 @@ class _Run:
                     (epoch + 1) / self._tuning.epochs,
                     schedule.words(epoch, self._tuning.epochs, losses[-1]),
                 )
-        if not all(np.isfinite(each).all() for each in self._network.get_weights()):
-            raise ConversionError(
-                f"fine-tuning diverged (a weight is no number): lower lr={self._tuning.learning_rate:g}, "
-                "nothing is kept"
-            )
         return History(epochs=len(losses), first_loss=losses[0], last_loss=losses[-1], notes=notes)
 
     def _epoch(self, epoch: int, step: Callable[..., Any]) -> float:
@@ -117,6 +112,12 @@ class _Run:
             for hook in self._hooks:
                 hook.after_step(number, self._total)
             total += loss
+        if not all(np.isfinite(each).all() for each in self._network.get_weights()):
+            # A rectifier makes zeros of what is no number, and hides it from the loss.
+            raise ConversionError(
+                f"fine-tuning diverged (a weight is no number after epoch {epoch + 1}): "
+                f"lower lr={self._tuning.learning_rate:g}, nothing is kept"
+            )
         return total / len(batches)
 
     def _seed_random_layers(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.models import keras, torch_module
+from edgemeter_converters.models import keras, program_folding, torch_module
 
 
 def main(source: Path, target: Path, input_shapes: list[tuple[int, ...]]) -> None:
@@ -38,6 +38,7 @@ def main(source: Path, target: Path, input_shapes: list[tuple[int, ...]]) -> Non
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.export.export(Flat().eval(), inputs)
+        program = torch.export.export(program_folding.fold(program), inputs)
     torch.export.save(program, target)
 
 

@@ -82,6 +82,9 @@ def _check_class(value: dict[str, Any], layer: str, file_name: str) -> None:
 
 def _is_of_keras(value: dict[str, Any]) -> bool:
     module = value.get("module")
+    if "module" in value and module is None:
+        # What Keras writes for a class that nobody registered.
+        return False
     if isinstance(module, str) and module != "builtins" and module.split(".")[0] != "keras":
         return False
     # "package>Name" is a class that its author registered; .h5 files have that for the class's name.

@@ -1,4 +1,4 @@
-"""Converts small torch networks and tells what came of it: `make_torch_files.py FOLDER CASE…`.
+"""Converts small torch networks and tells what came of it: `python -m … FOLDER CASE…`.
 
 A CASE is network/format/precision. A program of its own, so that torch stays out of the tests' process.
 Writes FOLDER/report.json, the artifacts, and each network's inputs and own outputs, NETWORK.npz.
@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch_networks
 from numpy.typing import NDArray
 
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.formats.executorch import ExecuTorch
-from edgemeter_converters.formats.format import Encoding, Options
+from edgemeter_converters.formats.format import Encoding, Format, Options
 from edgemeter_converters.formats.pt2 import PT2
 from edgemeter_converters.formats.torchscript import TorchScript
 from edgemeter_converters.models import torch_module
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
+from tests.integration.converters import torch_networks
 
-FORMATS = {"pt2": PT2(), "torchscript": TorchScript(), "executorch": ExecuTorch()}
+FORMATS: dict[str, Format] = {"pt2": PT2(), "torchscript": TorchScript(), "executorch": ExecuTorch()}
 SAMPLES = 6
 
 
@@ -49,8 +49,10 @@ def of(
     samples = torch_networks.inputs(name, SAMPLES, seed=3)
     own = torch_module.predict(model.network, samples)
     arrays = {f"input_{at}": each for at, each in enumerate(samples)}
-    np.savez(folder / f"{name}.npz", **arrays, **{f"output_{at}": each for at, each in enumerate(own)})
-    contents, layers = [], ()
+    arrays |= {f"output_{at}": each for at, each in enumerate(own)}
+    np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
+    contents: list[bytes] = []
+    layers: tuple[str, ...] = ()
     # Twice for one network: converting is what these tests take their time for.
     for _ in range(2 if name == "residual" else 1):
         with tempfile.TemporaryDirectory() as work_dir:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs_torch]
+pytestmark = [pytest.mark.slow, pytest.mark.needs_torch, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[3]
 
 ODD = ["residual", "depthwise", "inception", "lstm", "gru", "attention", "unet", "two", "tied"]
 
@@ -49,10 +51,13 @@ REFUSED = {
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("torch")
-    maker = Path(__file__).with_name("make_torch_files.py")
     cases = [*FLOAT, *INTEGER, *KEPT, *REFUSED]
     done = subprocess.run(
-        [sys.executable, str(maker), str(folder), *cases], capture_output=True, text=True, timeout=280
+        [sys.executable, "-m", "tests.integration.converters.make_torch_files", str(folder), *cases],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=580,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     loaded: dict[str, dict[str, Any]] = json.loads((folder / "report.json").read_text())

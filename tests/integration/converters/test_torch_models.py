@@ -246,6 +246,18 @@ def test_functions_that_return_something_else(package: str, tmp_path: Path) -> N
     refused(NO_MODEL, torch_function.load, tmp_path / "text", "net.torchmodule", (package,))
 
 
+def test_free_dimensions_are_told_by_trying() -> None:
+    import torch
+
+    anywhere = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU())
+    spec = variant_pb2.TensorSpec(name="x", dtype="float32", shape=[-1, 3, -1, -1])
+    told = torch_module.loaded(anywhere, "net", inputs=[spec]).signature
+    assert list(told.inputs[0].shape) == [-1, 3, -1, -1]
+    assert list(told.outputs[0].shape) == [-1, 4, -1, -1]
+    pooled = torch.nn.Sequential(anywhere, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    assert list(torch_module.loaded(pooled, "net", inputs=[spec]).signature.outputs[0].shape) == [-1, 4]
+
+
 def test_multiply_accumulates_are_counted_as_by_hand() -> None:
     import torch
     from torch import nn

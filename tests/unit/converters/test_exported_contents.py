@@ -11,7 +11,7 @@ from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models import program_contents
 from edgemeter_protos.v1 import refusal_pb2
 
-LEAF = {"type": None, "context": None, "children_spec": []}
+LEAF: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
 
 
 def program(**changes: Any) -> dict[str, Any]:

@@ -166,18 +166,17 @@ def loaded(
 
     module.eval()
     names = [spec.name or f"input_{at}" for at, spec in enumerate(inputs)]
-    shapes = [tuple(TRIED if size < 0 else int(size) for size in spec.shape[1:]) for spec in inputs]
     wanted = variant_pb2.Signature(inputs=inputs)
-    fixed = any(spec.shape[0] > 0 for spec in inputs)
     with torch.inference_mode():
         try:
-            one = module(*example_inputs(wanted, shapes))
+            one = module(*example_inputs(wanted, _shapes(inputs, TRIED)))
         except (MemoryError, ImportError):
             raise
         except Exception as error:
             # A module raises whatever its ops happen to raise.
             given = ", ".join(
-                f"{spec.dtype}{[1, *shape]}" for spec, shape in zip(inputs, shapes, strict=True)
+                f"{spec.dtype}{[1, *shape]}"
+                for spec, shape in zip(inputs, _shapes(inputs, TRIED), strict=True)
             )
             raise ConversionError(
                 f"{file_name}: it can't be run on inputs {given}: {reason_of(error)}",
@@ -189,9 +188,15 @@ def loaded(
                 f"{file_name}: it gives something else than tensors with a batch dimension",
                 reason=refusal_pb2.REFUSAL_REASON_NOT_A_MODEL,
             )
-        free = not fixed and _takes_two(module, example_inputs(wanted, shapes, batch=2), tensors)
+        sizes = [list(each.shape) for each in tensors]
+        two = _sizes(module, example_inputs(wanted, _shapes(inputs, TRIED), batch=2))
+        free = two == [[2, *rest] for _, *rest in sizes] and not any(spec.shape[0] > 0 for spec in inputs)
+        other = sizes
+        if any(size < 0 for spec in inputs for size in spec.shape[1:]):
+            other = _sizes(module, example_inputs(wanted, _shapes(inputs, 2 * TRIED)))
+        if [len(each) for each in other] != [len(each) for each in sizes]:
+            other = sizes
     batch = -1 if free else 1
-    moving = any(size < 0 for spec in inputs for size in spec.shape[1:])
     return LoadedModel(
         framework=framework,
         network=module,
@@ -204,12 +209,9 @@ def loaded(
                 variant_pb2.TensorSpec(
                     name=name,
                     dtype=str(tensor.dtype).removeprefix("torch."),
-                    shape=[
-                        batch,
-                        *((-1 if moving and tensor.ndim == 4 else size) for size in tensor.shape[1:]),
-                    ],
+                    shape=[batch, *_same(first[1:], second[1:])],
                 )
-                for name, tensor in zip(output_names(one), tensors, strict=True)
+                for name, tensor, first, second in zip(output_names(one), tensors, sizes, other, strict=True)
             ],
         ),
         parameters=sum(each.numel() for each in weights(module)),
@@ -218,6 +220,24 @@ def loaded(
 
 TRIED = 32
 """Of a free dimension that is no batch: what most networks for images and sequences take."""
+
+
+def _shapes(inputs: Sequence[variant_pb2.TensorSpec], tried: int) -> list[tuple[int, ...]]:
+    """Of one sample; free dimensions take that size."""
+    return [tuple(tried if size < 0 else int(size) for size in spec.shape[1:]) for spec in inputs]
+
+
+def _sizes(module: Any, inputs: tuple[Any, ...]) -> list[list[int]]:
+    """Of its outputs for such inputs; empty where it does not take them."""
+    try:
+        return [list(each.shape) for each in flat(module(*inputs))]
+    except (RuntimeError, ValueError, AssertionError, IndexError, TypeError):
+        return []
+
+
+def _same(first: Sequence[int], second: Sequence[int]) -> list[int]:
+    """Sizes, -1 where they differ. Pure."""
+    return [one if one == two else -1 for one, two in zip(first, second, strict=True)]
 
 
 @contextmanager
@@ -241,14 +261,3 @@ def reason_of(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__
     return first if len(first) <= 300 else first[:299] + "…"
-
-
-def _takes_two(module: Any, inputs: tuple[Any, ...], one: Sequence[Any]) -> bool:
-    try:
-        two = flat(module(*inputs))
-    except (RuntimeError, ValueError, AssertionError, IndexError, TypeError):
-        return False
-    return all(
-        each.ndim == alone.ndim and tuple(each.shape) == (2, *alone.shape[1:])
-        for each, alone in zip(two, one, strict=True)
-    )

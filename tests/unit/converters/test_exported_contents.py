@@ -80,6 +80,13 @@ def test_ops_of_ordinary_networks_pass(target: str) -> None:
     program_contents.check(json.dumps(program(extra=[{"target": target}])), "net.pt2")
 
 
+def test_a_quantized_program_is_no_start_for_recipes() -> None:
+    target = "torch.ops.quantized_decomposed.quantize_per_tensor.default"
+    error = refused(json.dumps(program(extra=[{"target": target}])))
+    assert error.reason == refusal_pb2.REFUSAL_REASON_NOT_A_MODEL
+    assert "float32 program" in error.message
+
+
 @pytest.mark.parametrize(
     ("expression", "harmless"),
     [

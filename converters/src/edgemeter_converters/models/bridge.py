@@ -5,15 +5,19 @@ Formats that start from torch (ONNX, ExecuTorch, TorchScript, .pt2) take models 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 import warnings
+import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgemeter_converters.exceptions import ConversionError
+from edgemeter_converters.models import exported_program as programs
 from edgemeter_converters.models import torch_module
 from edgemeter_converters.models.model import LoadedModel
 
@@ -85,20 +89,40 @@ def _of_program(model: LoadedModel, input_shapes: tuple[tuple[int, ...], ...]) -
                 " any size by dynamic_shapes"
             )
     inputs = torch_module.example_inputs(model.signature, input_shapes)
-    from edgemeter_converters.models import exported_program as programs
-
     return export(programs.callable_module(model.network), inputs)
+
+
+@dataclass(frozen=True)
+class _LastKeras:
+    model: weakref.ref[LoadedModel]
+    input_shapes: tuple[tuple[int, ...], ...]
+    content: bytes
+
+
+_last_keras: list[_LastKeras] = []
+"""At most one: a model's variants come one after another, and a search for layers to keep has dozens."""
 
 
 def _of_keras(model: LoadedModel, input_shapes: tuple[tuple[int, ...], ...], work_dir: Path) -> Any:
     import torch
 
+    for last in _last_keras:
+        if last.model() is model and last.input_shapes == input_shapes:
+            return torch.export.load(io.BytesIO(last.content))
+    content = _exported_keras(model, input_shapes, work_dir)
+    _last_keras[:] = [_LastKeras(weakref.ref(model), input_shapes, content)]
+    return torch.export.load(io.BytesIO(content))
+
+
+def _exported_keras(model: LoadedModel, input_shapes: tuple[tuple[int, ...], ...], work_dir: Path) -> bytes:
     source, target = work_dir / "bridge.keras", work_dir / "bridge.pt2"
     try:
         model.keras.save(source)
         done = subprocess.run(
             [
                 sys.executable,
+                # Nothing that happens to lie in the working folder stands in for a library.
+                "-P",
                 "-m",
                 "edgemeter_converters.models.keras_on_torch",
                 str(source),
@@ -125,7 +149,7 @@ def _of_keras(model: LoadedModel, input_shapes: tuple[tuple[int, ...], ...], wor
         )
     if done.returncode > 0:
         raise ConversionError(f"torch.export can't follow the Keras model: {last_line(done.stderr)}")
-    return torch.export.load(target)
+    return target.read_bytes()
 
 
 def last_line(text: str) -> str:

@@ -17,13 +17,14 @@ from edgemeter_converters.exceptions import ConversionError
 from edgemeter_protos.v1 import refusal_pb2
 
 _OPERATOR = re.compile(
-    r"torch\.ops\.(aten|prims|quantized|quantized_decomposed|torchao|torchvision)"
+    r"torch\.ops\.(aten|prims|torchvision)"
     r"\.(?!__)[A-Za-z0-9_]+\.(?!__)[A-Za-z0-9_]+"
     r"|torch\.ops\.higher_order\.(cond|while_loop|scan|wrap_with_set_grad_enabled|wrap_with_autocast)"
     r"|_operator\.(getitem|add|sub|mul|truediv|floordiv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_|not_|pos|abs)"
     r"|math\.(ceil|floor|trunc|sqrt|log2)"
     r"|torch\.sym_(int|float|not|max|min|ite|sum|sqrt|constrain_range(_for_size)?)"
 )
+_QUANTIZED = re.compile(r"torch\.ops\.(quantized|quantized_decomposed|torchao)\.")
 _TOUCH_FILES = re.compile(r"torch\.ops\.aten\.(from_file|save|load)\b")
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -67,7 +68,7 @@ def check(text: str | bytes, file_name: str) -> None:
         text: `models/model.json` of the archive.
 
     Raises:
-        ConversionError: UNSAFE_MODEL, naming what; NOT_A_MODEL where it is no program.
+        ConversionError: UNSAFE_MODEL, naming what; NOT_A_MODEL where it is no program, or a quantized one.
     """
     try:
         program = json.loads(text)
@@ -130,6 +131,12 @@ def _check_entry(key: str, value: Any, file_name: str) -> None:
 
 
 def _check_operator(target: str, file_name: str) -> None:
+    if _QUANTIZED.match(target):
+        raise ConversionError(
+            f"{file_name}: it is quantized already, as a reference that runs slower than float32: give the"
+            " float32 program, and have a recipe quantize it",
+            reason=refusal_pb2.REFUSAL_REASON_NOT_A_MODEL,
+        )
     if _TOUCH_FILES.match(target):
         _refuse(file_name, f"its op {target} reads or writes files")
     # A buffer's or a parameter's name stands under the same key as an op's; only ops have these beginnings.

@@ -171,7 +171,7 @@ def print_price(study: lab_pb2.Study) -> None:
         rest = len(building) - len(known)
         note(
             f"about {cells.duration(sum(known))} of work for a conversion worker"
-            + (f", and {rest} variants of which nothing is known" if rest else "")
+            + (f", and {rest} more of which nothing is known" if rest else "")
         )
     print_table(
         ("device", ""),

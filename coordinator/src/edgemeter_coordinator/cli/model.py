@@ -107,15 +107,25 @@ def _print_all(found: lab_pb2.GetModelResponse) -> None:
         [(each.kind, str(each.count), f"{each.parameters:,}") for each in model.layers],
         empty="its layers are not known",
     )
-    suits = [each for each in found.recipes if each.applies]
     print_table(
-        ("suits it", ""), [(each.recipe, each.reason) for each in suits], empty="no recipe suits this model"
+        ("suits it", "as", ""),
+        grouped(each for each in found.recipes if each.applies),
+        empty="no recipe suits this model",
     )
     print_table(
-        ("does not", "why"),
-        [(each.recipe, each.reason) for each in found.recipes if not each.applies],
+        ("does not", "as", "why"),
+        grouped(each for each in found.recipes if not each.applies),
         empty="every recipe suits it",
     )
+
+
+def grouped(answers: Iterable[lab_pb2.Applicability]) -> list[tuple[str, str, str]]:
+    """Step, formats and reason: one line for all formats that get the same answer."""
+    formats: dict[tuple[str, str], list[str]] = {}
+    for each in answers:
+        step, _, format_ = each.recipe.partition("@")
+        formats.setdefault((step, each.reason), []).append(format_)
+    return [(step, ", ".join(filter(None, those)), reason) for (step, reason), those in formats.items()]
 
 
 @app.command(epilog=example("edgemeter model ls --json"))

@@ -72,7 +72,8 @@ def show(where: Where, variant: Reference, as_json: AsJson = False) -> None:
     if found.error:
         typer.echo(f"error: {found.error}")
     if found.HasField("manifest"):
-        print_table(("", ""), facts(found), empty="")
+        for name, fact in facts(found):
+            typer.echo(f"{name:22}{fact}")
         _print_stages(found.manifest)
         for line in found.manifest.notes:
             typer.echo(f"note: {line}")
@@ -149,7 +150,10 @@ def facts(variant: lab_pb2.Variant) -> list[tuple[str, str]]:
         ("multiply-accumulates", cells.count(one.macs)),
         ("bits per weight", cells.NONE if bits is None else f"{bits:.2f}"),
         ("quality", cells.quality(one.quality) if one.HasField("quality") else "not scored"),
-        ("agreement", cells.quality(one.agreement) if one.HasField("agreement") else cells.NONE),
+        (
+            "agrees with original",
+            cells.share(one.agreement) if one.HasField("agreement") else cells.NONE,
+        ),
         ("output error", _output_error(one)),
         ("left in float", ", ".join(one.kept_layers) or cells.NONE),
         ("runs on", " or ".join(map(cells.requirement, one.runtimes)) or "no known runtime"),

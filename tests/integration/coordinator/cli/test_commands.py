@@ -39,8 +39,8 @@ def test_people_get_a_table_or_a_line(serving: Desk, command: str) -> None:
 
 def test_the_recipes_are_the_converters_own(serving: Desk) -> None:
     assert {recipe["text"] for recipe in serving.json("edgemeter recipe ls")} >= {
-        "float32@tflite",
-        "int8@tflite",
+        "float32",
+        "prune(0.5)",
     }
 
 
@@ -101,7 +101,9 @@ MISTAKES = {
     "an unknown study to export": ("result export nothing", 1, r"nothing"),
     "an unknown study to cancel": ("study cancel nothing", 1, r"nothing"),
     "no such model file": ("model add missing.keras", 1, r"missing\.keras"),
-    "a folder for a model": ("model add {folder}", 1, r"directory"),
+    "a folder for a model": ("model add {folder}", 1, r"no SavedModel"),
+    "a Dask address without a protocol": ("serve --dask 127.0.0.1:8786", 2, r"tcp://HOST:PORT"),
+    "a key for no Dask cluster": ("serve --dask-key {folder}", 2, r"--dask-key goes with --dask"),
     "no such data file": ("data add missing.npz", 1, r"missing\.npz"),
     "no such model": ("bench missing.keras --recipe int8", 1, r"missing\.keras.*model ls"),
     "an unknown profile": ("bench m --recipe int8 --profile huge", 1, r"huge.*standard"),

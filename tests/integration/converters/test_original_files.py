@@ -12,7 +12,8 @@ import pytest
 
 from edgemeter_protos.v1 import refusal_pb2
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs_tensorflow]
+# Under a minute where nothing else runs.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow, pytest.mark.needs_tensorflow]
 
 UNSAFE, NOT_A_MODEL = refusal_pb2.REFUSAL_REASON_UNSAFE_MODEL, refusal_pb2.REFUSAL_REASON_NOT_A_MODEL
 
@@ -22,7 +23,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("originals")
     cases = Path(__file__).with_name("original_files_cases.py")
     done = subprocess.run(
-        [sys.executable, str(cases), str(folder)], capture_output=True, text=True, timeout=280
+        [sys.executable, str(cases), str(folder)], capture_output=True, text=True, timeout=580
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((folder / "results.json").read_text())

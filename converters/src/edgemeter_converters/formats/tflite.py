@@ -131,7 +131,7 @@ class TFLite:
     def _as_float32(self, model: LoadedModel, encoding: Encoding) -> bytes:
         """The last one is kept: a search for layers to keep in float quantizes one file many times."""
         # Integers know no loops; the file that they are made from has none either.
-        unroll = encoding.precision in tflite_quantizer.STATIC
+        unroll = encoding.precision in tflite_quantizer.STATIC and tflite_tensorflow.has_loops(model)
         facts = (encoding.input_shapes, unroll)
         last = self._float32
         if last is not None and last.model() is model and last.facts == facts:

@@ -59,6 +59,11 @@ def convert(model: LoadedModel, encoding: Encoding, *, unroll: bool = False) -> 
     return in_order_of_numbers(content)
 
 
+def has_loops(model: LoadedModel) -> bool:
+    """Whether a keras model's recurrent layers make its file differ with `unroll`."""
+    return model.framework == "keras" and bool(_recurrent(model.keras))
+
+
 def in_order_of_numbers(content: bytes) -> bytes:
     """The file with `input_0`, `input_1`, … and `output_0`, … in that order."""
     inputs, outputs = tflite_graph.signature_names(content)
@@ -104,12 +109,16 @@ def _export_keras(
         archive.write_out(folder, verbose=False)
 
 
+def _recurrent(network: Any) -> list[Any]:
+    import keras
+
+    return [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.RNN)]
+
+
 @contextmanager
 def _unrolled(network: Any) -> Iterator[None]:
     """Recurrent layers written out step by step while this lasts: tools have no integer loops."""
-    import keras
-
-    recurrent = [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.RNN)]
+    recurrent = _recurrent(network)
     before = [layer.unroll for layer in recurrent]
     for layer in recurrent:
         layer.unroll = True
@@ -149,7 +158,8 @@ def _convert(exported: Path, encoding: Encoding) -> bytes:
         converter._experimental_disable_per_channel = True
     if precision in _INTEGER:
         converter.representative_dataset = lambda: _representative(encoding.calibration)
-        # These alone: an op without an integer kernel is an error, not a float op in an "int8" file.
+        # These alone: an op without an integer kernel is an error, not a float op in an "int8" file. Its
+        # negation is one all the same, between two conversions.
         converter.target_spec.supported_ops = [tf.lite.OpsSet[_INTEGER[precision]]]
         usual = tf.int8 if precision is Precision.INT8 else tf.int16
         element = tf.float32 if options.io == "float" else usual

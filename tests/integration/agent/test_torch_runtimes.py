@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs_torch]
+pytestmark = [pytest.mark.slow, pytest.mark.needs_torch, pytest.mark.timeout(600)]
 
-CONVERTERS_TESTS = Path(__file__).parents[1] / "converters"
+ROOT = Path(__file__).parents[3]
 
 CASES = {
     "residual/torchscript/float32": 1e-5,
@@ -30,7 +30,8 @@ SUFFIXES = {"torchscript": ".pt", "pt2": ".pt2", "executorch": ".pte"}
 RUNTIME = {"torchscript": "torch", "pt2": "torch", "executorch": "executorch"}
 
 ASK = """
-import json, sys, threading
+import json, sys
+import numpy as np
 from edgemeter_agent.engine.child import run_samples
 from edgemeter_agent.runtimes import kind, loader
 assert "torch" not in sys.modules
@@ -62,9 +63,12 @@ print(json.dumps(told))
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("torch")
-    maker = CONVERTERS_TESTS / "make_torch_files.py"
     done = subprocess.run(
-        [sys.executable, str(maker), str(folder), *CASES], capture_output=True, text=True, timeout=240
+        [sys.executable, "-m", "tests.integration.converters.make_torch_files", str(folder), *CASES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=500,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
@@ -78,7 +82,7 @@ def told(files: Path) -> dict[str, dict[str, Any]]:
         path = files / f"{name}-{precision}{SUFFIXES[format_]}"
         asked.append((case, RUNTIME[format_], str(path), str(files / f"{name}.npz")))
     done = subprocess.run(
-        [sys.executable, "-c", ASK, json.dumps(asked)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", ASK, json.dumps(asked)], capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr[-3000:]
     answer: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
@@ -141,7 +145,7 @@ except ValueError as error:
     print(error)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "net.pt")], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, str(tmp_path / "net.pt")], capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines() == [

@@ -26,7 +26,8 @@ INTEGER = {
     "depthwise/torchscript/int8": 0.05,
     "inception/torchscript/int8": 0.05,
     "lstm/torchscript/int8": 0.05,
-    "attention/torchscript/int8": 0.1,
+    # Normalization to unit variance, then a mean over steps that cancels most of it: what is left is small.
+    "attention/torchscript/int8": 0.25,
     "unet/torchscript/int8": 0.1,
     "two/torchscript/int8": 0.1,
     "tied/torchscript/int8": 0.1,

@@ -151,5 +151,5 @@ except ValueError as error:
     assert done.stdout.splitlines() == [
         "a TorchScript tells nothing of its inputs, and none were given",
         "(1, 2)",
-        "it is neither a TorchScript nor an exported program",
+        "it is neither a TorchScript nor an exported program, or not the whole of one",
     ]

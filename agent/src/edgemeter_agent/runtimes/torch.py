@@ -38,12 +38,12 @@ def loader(package: str) -> Callable[[str, int], LoadedModel]:
             # Deprecations are for who made the model.
             warnings.simplefilter("ignore")
             # One format's archive has a record that the other's has not.
-            records = torch._C.PyTorchFileReader(artifact_path).get_all_records()
+            records = _records(torch, artifact_path)
             if "models/model.json" in records:
                 return TorchModel(torch, *_program(torch, artifact_path))
             if "constants.pkl" in records:
                 return TorchModel(torch, *_script(torch, artifact_path))
-        raise ValueError("it is neither a TorchScript nor an exported program")
+        raise ValueError("it is neither a TorchScript nor an exported program, or not the whole of one")
 
     return load
 
@@ -76,6 +76,15 @@ class TorchModel:
 
     def outputs(self) -> list[RealArray]:
         return [real(self._torch, each) for each in _flat(self._results)]
+
+
+def _records(torch: Any, path: str) -> list[str]:
+    """Of torch's archive; none where it is no such archive, or half of one."""
+    try:
+        records: list[str] = torch._C.PyTorchFileReader(path).get_all_records()
+    except RuntimeError:
+        return []
+    return records
 
 
 def _script(torch: Any, path: str) -> tuple[Callable[..., Any], variant_pb2.Signature]:

@@ -77,8 +77,7 @@ class Cluster(ABC):
                 except KilledWorker:
                     raise WorkerDiedError(self._death()) from None
                 except FutureCancelledError:
-                    await self._lost()
-                    raise WorkerDiedError("the conversion workers were stopped") from None
+                    raise WorkerDiedError(await self._lost()) from None
                 except asyncio.CancelledError:
                     # Shielded, for the canceller may not wait.
                     await asyncio.shield(self._stop_task(future))
@@ -121,8 +120,8 @@ class Cluster(ABC):
         """What a cluster without workers is to be called."""
 
     @abstractmethod
-    async def _lost(self) -> None:
-        """The cluster dropped a task that nobody here took from it."""
+    async def _lost(self) -> str:
+        """The cluster dropped a task that nobody here took from it: what that is to be called."""
 
     def _submit(self, client: Any, function: Callable[..., Any], args: tuple[Any, ...], key: str) -> Any:
         return client.submit(function, *args, key=key, pure=False)

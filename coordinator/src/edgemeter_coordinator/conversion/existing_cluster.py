@@ -106,13 +106,18 @@ class ExistingCluster(Cluster):
             "tls_client_key": self._scheduler.key_file,
         }
         given = {name: str(path) for name, path in files.items() if path is not None}
-        client = await Client(
+        client = Client(
             self._scheduler.address,
             security=Security(**given),
             asynchronous=True,
             timeout=CONNECT_S,
             set_as_default=False,
         )
+        try:
+            await client
+        except BaseException:
+            await client.close()
+            raise
         await self._count(client)
         self._versions = None
         self._sizing = asyncio.create_task(self._keep_counting(client), name="count Dask workers")
@@ -127,9 +132,10 @@ class ExistingCluster(Cluster):
         if client is not None:
             await client.close()
 
-    async def _lost(self) -> None:
+    async def _lost(self) -> str:
         """The scheduler restarted, or the network was cut: the next task connects anew."""
         await self._end()
+        return f"the Dask cluster at {self._scheduler.address} was restarted or cut off: try again"
 
     async def _has_workers(self) -> bool:
         return self._client is not None and await self._count(self._client)

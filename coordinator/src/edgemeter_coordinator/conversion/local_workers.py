@@ -99,9 +99,9 @@ class LocalWorkers(Cluster):
         if cluster is not None:
             await cluster.close()
 
-    async def _lost(self) -> None:
+    async def _lost(self) -> str:
         # Only we end it, and then it is let go already.
-        return
+        return "the conversion workers were stopped"
 
     async def _has_workers(self) -> bool:
         return self._cluster is not None and bool(self._cluster.scheduler.workers)
@@ -122,7 +122,7 @@ class LocalWorkers(Cluster):
 
         self._scratch_dir.mkdir(parents=True, exist_ok=True)
         # These workers may have others than those before them.
-        self._versions = None
+        versions = asyncio.create_task(asyncio.to_thread(identity.installed_versions))
         environment = dask.config.get("distributed.nanny.pre-spawn-environ")
         settings = {
             "distributed.worker.multiprocessing-method": "spawn",
@@ -164,7 +164,7 @@ class LocalWorkers(Cluster):
             except BaseException:
                 await cluster.close()
                 raise
-        self._cluster = cluster
+        self._cluster, self._versions = cluster, await versions
         logger.info(
             "%d conversion workers of %.1f GB", self.capacity.workers, self.capacity.memory_limit_bytes / 1e9
         )

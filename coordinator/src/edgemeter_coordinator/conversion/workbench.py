@@ -32,6 +32,11 @@ MOST_LOGS = 200
 class Exchanges(Protocol):
     """How blobs reach workers."""
 
+    @property
+    def files_are_here(self) -> bool:
+        """Whether the paths that workers name are this machine's, and theirs to name."""
+        ...
+
     def opened(self, digests: Iterable[str]) -> AbstractAsyncContextManager[Exchange]:
         """An exchange for one request that names these blobs. Raises Refused where one is missing."""
         ...
@@ -48,6 +53,10 @@ class SharedExchanges:
     blobs: BlobStore
     scratch_dir: Path
     checkpoints_dir: Path
+
+    @property
+    def files_are_here(self) -> bool:
+        return True
 
     @asynccontextmanager
     async def opened(self, digests: Iterable[str]) -> AsyncIterator[Exchange]:
@@ -68,6 +77,10 @@ class RemoteExchanges:
     # "HOST:PORT", as workers dial it.
     address: str
     ca_pem: str
+
+    @property
+    def files_are_here(self) -> bool:
+        return False
 
     @asynccontextmanager
     async def opened(self, digests: Iterable[str]) -> AsyncIterator[Exchange]:
@@ -134,7 +147,7 @@ class Workbench:
 
     async def keep(self, given: Given) -> str:
         """The digest of the blob that a worker's file is now. Raises Refused (DISK_FULL, BLOB_MISSING)."""
-        if given.digest:
+        if given.digest or not self._exchanges.files_are_here:
             await asyncio.to_thread(self._blobs.require, given.digest)
             return given.digest
         return await asyncio.to_thread(self._blobs.add_file, Path(given.path))
@@ -161,10 +174,10 @@ class Workbench:
             return None
         self._logs_dir.mkdir(parents=True, exist_ok=True)
         kept = self._logs_dir / f"{name}.log"
-        try:
+        if self._exchanges.files_are_here and error.log_path:
             shutil.copyfile(error.log_path, kept)
-        except OSError:
-            kept.write_text(error.log_tail, encoding="utf-8")  # it is on another machine
+        else:
+            kept.write_text(error.log_tail, encoding="utf-8")
         for path in sorted(self._logs_dir.glob("*.log"), key=lambda each: each.stat().st_mtime)[:-MOST_LOGS]:
             path.unlink(missing_ok=True)
         return kept

@@ -181,6 +181,9 @@ async def _start(options: ServeOptions, resources: AsyncExitStack) -> Coordinato
     resources.push_async_callback(conversion.stop)
     await conversion.start()
     background.spawn(scorer.resume(), "scoring of earlier results")
+    if options.dask is None:
+        # So that the first study need not wait for it.
+        background.spawn(conversion.installed_versions(), "reading the tools' versions")
 
     blob_service = BlobService(
         database=database,

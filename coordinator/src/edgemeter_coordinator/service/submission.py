@@ -58,6 +58,10 @@ def submit(
     Raises Refused: NOT_FOUND, ALREADY_EXISTS, SHAPE_MISMATCH, NO_DEVICE_MATCHES, BAD_REQUEST. Nothing is
     written then.
     """
+    bounds.check(
+        models.by_digest(connection, model.digest) == model,
+        f"{model.name} was given other preprocessing or inputs a moment ago: try again",
+    )
     check_data(model, dataset, read)
     boards = _boards(connection, request.devices, read, model.framework)
     planned = _planned(connection, model, dataset, read)

@@ -18,12 +18,13 @@ import grpc.aio
 import psutil
 import pytest
 import pytest_asyncio
+from distributed.security import Security
 
 from edgemeter_converters import identity
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.remote_exchange import RemoteExchange
 from edgemeter_coordinator.conversion.cluster import WorkerDiedError
-from edgemeter_coordinator.conversion.existing_cluster import ExistingCluster, Scheduler
+from edgemeter_coordinator.conversion.existing_cluster import ExistingCluster, NoClusterError, Scheduler
 from edgemeter_coordinator.conversion.workbench import RemoteExchanges
 from edgemeter_coordinator.service.listening import ServeError
 from edgemeter_protos import refusals
@@ -229,6 +230,63 @@ async def test_a_cancelled_task_is_taken_back_and_no_process_is_killed(scheduler
     finally:
         await cluster.close()
     assert psutil.pid_exists(pid)
+
+
+async def test_a_scheduler_that_comes_back_is_found_again(tmp_path: Path) -> None:
+    port = free_port()
+    arguments = ("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show")
+    log = tmp_path / "scheduler.log"
+    first = started(*arguments, log=log, environment=dict(os.environ))
+    cluster = ExistingCluster(Scheduler(address=f"tcp://127.0.0.1:{port}"))
+    try:
+        await cluster.connect()
+        waiting = asyncio.create_task(cluster.run(os.getpid))
+        await asyncio.sleep(0.5)
+        first.kill()
+        with pytest.raises(WorkerDiedError, match="restarted or cut off: try again"):
+            await waiting
+        first.wait(20)
+        second = started(*arguments, log=log, environment=dict(os.environ))
+        try:
+            await cluster.connect()
+            assert cluster.started
+        finally:
+            await cluster.close()
+            second.terminate()
+            second.wait(20)
+    finally:
+        first.kill()
+        await cluster.close()
+
+
+async def test_a_cluster_with_certificates(tmp_path: Path) -> None:
+    proof = Security.temporary()
+    files = {
+        name: tmp_path / f"{name}.pem" for name in ("tls_ca_file", "tls_scheduler_cert", "tls_scheduler_key")
+    }
+    for name, path in files.items():
+        path.write_text(getattr(proof, name))
+    ca, certificate, key = files.values()
+    port = free_port()
+    process = started(
+        *("scheduler", "--protocol", "tls", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"),
+        *("--no-show", "--tls-ca-file", str(ca), "--tls-cert", str(certificate), "--tls-key", str(key)),
+        log=tmp_path / "scheduler.log",
+        environment=dict(os.environ),
+    )
+    address = f"tls://127.0.0.1:{port}"
+    cluster = ExistingCluster(
+        Scheduler(address=address, ca_file=ca, certificate_file=certificate, key_file=key)
+    )
+    try:
+        await cluster.connect()
+        assert cluster.started
+        with pytest.raises(NoClusterError, match="--dask-ca"):
+            await ExistingCluster(Scheduler(address=address)).connect()
+    finally:
+        await cluster.close()
+        process.terminate()
+        process.wait(20)
 
 
 async def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -185,6 +186,26 @@ async def test_a_function_is_not_called_where_its_package_is_not_allowed(laborat
     refusal = await refused(laboratory.lab.AddModel(request))
     assert refusal.reason == Reason.REFUSAL_REASON_UNSAFE_MODEL
     assert "--allow-code" in refusal.message
+
+
+async def test_what_an_earlier_edgemeter_added_is_looked_at_when_it_is_needed(
+    laboratory: Laboratory,
+) -> None:
+    state = sqlite3.connect(laboratory.state_dir / "edgemeter.db")
+    with state:
+        before = state.execute("SELECT training_digest, canonical_blob FROM datasets").fetchall()
+        state.execute("UPDATE datasets SET training_digest = NULL, canonical_blob = NULL")
+        state.execute("UPDATE models SET description = NULL")
+    dry = await laboratory.create("float32", dry_run=True)
+    assert dry.variants[0].recipe == "float32@tflite"
+    assert state.execute("SELECT training_digest FROM datasets").fetchall() == [(None,)]
+    # A training needs to know its samples, and a model is shown with its layers.
+    dry = await laboratory.create(SHARED, dry_run=True)
+    assert dry.variants[0].reused
+    assert state.execute("SELECT training_digest, canonical_blob FROM datasets").fetchall() == before
+    found = await laboratory.lab.GetModel(lab_pb2.GetModelRequest(model="stripes"))
+    assert found.model.macs == 80976
+    state.close()
 
 
 @pytest.mark.needs_torch

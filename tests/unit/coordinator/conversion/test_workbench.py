@@ -14,7 +14,13 @@ from edgemeter_converters.exchange import Given, SharedFolder
 from edgemeter_converters.remote_exchange import CHECKPOINT_KEPT_S
 from edgemeter_coordinator.blobs import BlobStore
 from edgemeter_coordinator.conversion import workbench as module
-from edgemeter_coordinator.conversion.workbench import SharedExchanges, Workbench, remove_old_checkpoints
+from edgemeter_coordinator.conversion.workbench import (
+    RemoteExchanges,
+    SharedExchanges,
+    Workbench,
+    remove_old_checkpoints,
+)
+from edgemeter_coordinator.conversion.worker_grant import WorkerGrant
 from edgemeter_coordinator.refusal import Refused
 from tests import lab_rows
 
@@ -61,8 +67,17 @@ async def test_the_whole_log_is_kept_and_named(tmp_path: Path) -> None:
 
 
 async def test_of_another_machine_what_came_along_is_kept(tmp_path: Path) -> None:
-    error = ConversionError("op X", log_tail="the end\n", log_path="/elsewhere/made.log")
-    await failed(bench(tmp_path, error), "v1")
+    # Whatever it names: this machine's files are none of its business.
+    own = tmp_path / "owner-token"
+    own.write_text("secret")
+    error = ConversionError("op X", log_tail="the end\n", log_path=str(own))
+    remote = bench(tmp_path, error)
+    remote._exchanges = RemoteExchanges(
+        blobs=BlobStore(tmp_path / "blobs"), grant=WorkerGrant(), address="a:1", ca_pem=""
+    )
+    await failed(remote, "v1")
+    with pytest.raises(Refused, match="is not a digest"):
+        await remote.keep(Given(path=str(own)))
     assert (tmp_path / "logs" / "v1.log").read_text() == "the end\n"
 
 

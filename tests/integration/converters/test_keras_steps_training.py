@@ -84,6 +84,11 @@ def accuracy(net: Any) -> float:
     return float((predict(net, EVALUATION.inputs)[0].argmax(axis=1) == EVALUATION.labels).mean())
 
 
+def epoch_ends(told: list[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Of three epochs; a slow machine tells something in between."""
+    return [said for said in told if abs(3 * said[0] - round(3 * said[0])) < 1e-9]
+
+
 def kill(_done: float, _words: str) -> None:
     raise Killed
 
@@ -98,8 +103,8 @@ def test_a_step_learns_and_a_killed_one_goes_on_to_the_same_weights(
     whole = nets.run(
         step, network, tmp_path / "whole", TRAINING, progress=lambda *said: told.append(said), **arguments
     )
-    assert [done for done, _ in told] == pytest.approx([1 / 3, 2 / 3, 1])
-    assert told[1][1].startswith("fine-tuning, epoch 2 of 3, loss ")
+    assert [round(3 * done) for done, _ in epoch_ends(told)] == [1, 2, 3]
+    assert epoch_ends(told)[1][1].startswith("fine-tuning, epoch 2 of 3, loss ")
     assert whole.epochs == 3
     assert whole.first_loss is not None
     assert whole.last_loss is not None
@@ -112,7 +117,7 @@ def test_a_step_learns_and_a_killed_one_goes_on_to_the_same_weights(
     resumed = nets.run(
         step, network, tmp_path / "killed", TRAINING, progress=lambda *said: told.append(said), **arguments
     )
-    assert [words.split(",")[1] for _, words in told] == [" epoch 2 of 3", " epoch 3 of 3"]
+    assert [words.split(",")[1] for _, words in epoch_ends(told)] == [" epoch 2 of 3", " epoch 3 of 3"]
     assert (resumed.first_loss, resumed.last_loss) == (whole.first_loss, whole.last_loss)
     assert any("went on after epoch 1" in note for note in resumed.notes)
     for one, other in zip(whole.model.keras.get_weights(), resumed.model.keras.get_weights(), strict=True):

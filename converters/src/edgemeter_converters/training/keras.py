@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from edgemeter_converters.steps.transform import Context
 from edgemeter_converters.training import checkpoint, schedule
 from edgemeter_converters.training.keras_hooks import Hook
 from edgemeter_converters.training.keras_objective import Objective, objective
+
+PROGRESS_S = 10.0
+"""Seconds after which progress is told within an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +97,11 @@ class _Run:
             for epoch in range(len(losses), self._tuning.epochs):
                 losses.append(self._epoch(epoch, step))
                 self._save(losses)
-                self._context.progress(
-                    (epoch + 1) / self._tuning.epochs,
-                    schedule.words(epoch, self._tuning.epochs, losses[-1]),
-                )
+                self._tell((epoch + 1) * self._steps, epoch, losses[-1])
         return History(epochs=len(losses), first_loss=losses[0], last_loss=losses[-1], notes=notes)
 
     def _epoch(self, epoch: int, step: Callable[..., Any]) -> float:
-        total = 0.0
+        total, told_s = 0.0, time.monotonic()
         batches = schedule.epoch_batches(self._samples, self._tuning.batch_size, self._tuning.seed, epoch)
         for at, batch in enumerate(batches):
             number = epoch * self._steps + at
@@ -112,6 +113,9 @@ class _Run:
             for hook in self._hooks:
                 hook.after_step(number, self._total)
             total += loss
+            if at + 1 < len(batches) and time.monotonic() - told_s > PROGRESS_S:
+                told_s = time.monotonic()
+                self._tell(number + 1, epoch, total / (at + 1))
         if not all(np.isfinite(each).all() for each in self._network.get_weights()):
             # A rectifier makes zeros of what is no number, and hides it from the loss.
             raise ConversionError(
@@ -119,6 +123,9 @@ class _Run:
                 f"lower lr={self._tuning.learning_rate:g}, nothing is kept"
             )
         return total / len(batches)
+
+    def _tell(self, steps: int, epoch: int, loss: float) -> None:
+        self._context.progress(steps / self._total, schedule.words(epoch, self._tuning.epochs, loss))
 
     def _seed_random_layers(self) -> None:
         """Dropout draws from states that are seeded by the clock unless a model's author did it."""

@@ -47,7 +47,7 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
     tuning = training_arguments.read(context.arguments, context.seed)
     keep = context.arguments["keep"]
     assert isinstance(keep, tuple)
-    simulation = _Simulation(model.network, bool(context.arguments["per_tensor"]), keep)
+    simulation = Simulation(model.network, bool(context.arguments["per_tensor"]), keep)
     history = fine_tune(simulation.network, context, tuning, hooks=kept_forms(simulation.network))
     return Transformed(
         model=loaded(simulation.plain(), model),
@@ -58,7 +58,7 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
     )
 
 
-class _Simulation:
+class Simulation:
     """A network's likeness that rounds.
 
     Attributes:

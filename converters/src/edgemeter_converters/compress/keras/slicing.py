@@ -15,6 +15,9 @@ from edgemeter_converters.exceptions import ConversionError
 
 Positions = NDArray[np.int64]
 
+NAMED = 3
+"""Of the reasons why channels stay, those that are told."""
+
 _WIDTH_OPTIONS = {
     "Dense": "units",
     "Embedding": "output_dim",
@@ -46,7 +49,7 @@ class Thinner:
         """
         gone = channel_graph.removed(self.channels, self.scores(), share)
         if not gone:
-            reasons = "; ".join(self.channels.reasons[:3]) or "no layer makes channels"
+            reasons = "; ".join(self.channels.reasons[:NAMED]) or "no layer makes channels"
             raise ConversionError(f"there are no channels that could be removed: {reasons}")
         return self.without(gone)
 
@@ -62,7 +65,10 @@ class Thinner:
     def notes(self) -> tuple[str, ...]:
         """Which channels stay whole beside the network's inputs and outputs."""
         layers = [each for each in self.channels.reasons if each.startswith("layer ")]
-        return tuple(f"Channels stay whole: {each}." for each in layers)
+        if not layers:
+            return ()
+        more = f"; and {len(layers) - NAMED} more" if len(layers) > NAMED else ""
+        return (f"Some channels stay whole: {'; '.join(layers[:NAMED])}{more}.",)
 
     def kept(self, layer: Any, gone: frozenset[int]) -> tuple[Positions, Positions] | None:
         """Where on a layer's input and output the channels that stay are; None where they are not known."""

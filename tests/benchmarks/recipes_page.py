@@ -186,17 +186,23 @@ def _int8(model: Model) -> list[Claim]:
         return []
     if not _both(row, base):
         return [_not_measured(model, row, base)]
-    speed, bytes_ = _ratio(row, base), row.size_bytes / base.size_bytes
+    speed = _ratio(row, base)
     return [
         _latency_claim(
             speed,
             f"{model.name}: `int8` takes {{}} of float32's latency, at most {INT8_LATENCY_AT_MOST:.2f}",
             speed is not None and speed <= INT8_LATENCY_AT_MOST,
         ),
-        Claim(
-            text=f"{model.name}: `int8` has {100 * bytes_:.1f} % of float32's size, at most"
-            f" {100 * INT8_SIZE_AT_MOST:.0f} %",
-            holds=bytes_ <= INT8_SIZE_AT_MOST,
+        *(
+            Claim(
+                text=f"{model.name}: `int8` {what} {100 * share:.1f} % of float32's size, at most"
+                f" {100 * INT8_SIZE_AT_MOST:.0f} %",
+                holds=share <= INT8_SIZE_AT_MOST,
+            )
+            for what, share in (
+                ("has as a file", row.size_bytes / base.size_bytes),
+                ("travels, compressed, in", row.compressed_bytes / base.compressed_bytes),
+            )
         ),
     ]
 

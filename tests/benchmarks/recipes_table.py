@@ -3,7 +3,8 @@
 python tests/benchmarks/recipes_table.py [--formats tflite,onnx] [MODEL ...]
 
 With models or formats named, the run is kept (build/recipes.json) and the page left alone. `--page` writes
-the page from the run that is kept, and measures nothing.
+the page from the run that is kept, and measures nothing. Variants are kept too, in build/recipes: another run
+measures anew what is built already. Remove that folder to build all of it again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 from edgemeter_coordinator.sdk import settings  # noqa: E402
 from edgemeter_coordinator.sdk.errors import Refused  # noqa: E402
 from edgemeter_coordinator.sdk.lab import Lab  # noqa: E402
+from edgemeter_coordinator.sdk.study import Study  # noqa: E402
 from edgemeter_protos.v1 import lab_pb2, result_pb2, variant_pb2  # noqa: E402
 from tests.benchmarks.figures import machine  # noqa: E402
 from tests.benchmarks.recipes_page import BASELINE, Model, Row, Share, page  # noqa: E402
@@ -32,6 +34,7 @@ from tests.benchmarks.zoo import fashion, lite0, pictures, resnet  # noqa: E402
 from tests.desk import Desk, until  # noqa: E402
 
 KEPT = ROOT / "build" / "recipes.json"
+STATE = ROOT / "build" / "recipes"
 PAGE = ROOT / "docs" / "recipes.md"
 
 PLAN: dict[str, Any] = {"processes": 2, "deadline_ns": 6 * 3600 * 10**9}
@@ -130,14 +133,15 @@ def main(arguments: Sequence[str]) -> int:
 def _measure(subjects: Sequence[Subject], formats: frozenset[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         desk = Desk(Path(name))
+        board = f"{datetime.datetime.now(tz=datetime.UTC):%Y%m%d-%H%M%S}"
         try:
             _serve(desk)
-            desk.join()
-            desk.attend()
+            desk.join(board)
+            desk.attend(board)
             configuration = desk.folder / "config" / "edgemeter" / "config.toml"
             with Lab(settings.resolve(environ={"EDGEMETER_CONFIG": str(configuration)})) as lab:
                 for subject in subjects:
-                    _keep(_study(desk, lab, subject, formats))
+                    _keep(_study(desk, lab, board, subject, formats))
         finally:
             desk.finish()
 
@@ -147,7 +151,7 @@ def _serve(desk: Desk) -> None:
     process = desk.start(
         f"env PYTHONPATH={Path(__file__).parent} XDG_CACHE_HOME={_cache()} edgemeter serve --host 127.0.0.1"
         f" --port {desk.port} --fleet-port {desk.fleet_port} --advertise 127.0.0.1"
-        f" --state-dir {desk.folder / 'coordinator'} --allow-code zoo",
+        f" --state-dir {STATE} --allow-code zoo",
         "serve.log",
     )
 
@@ -165,10 +169,11 @@ def _cache() -> Path:
     return platformdirs.user_cache_path()
 
 
-def _study(desk: Desk, lab: Lab, subject: Subject, formats: frozenset[str]) -> Model:
+def _study(desk: Desk, lab: Lab, board: str, subject: Subject, formats: frozenset[str]) -> Model:
     model, data = subject.add(desk.folder)
-    desk.ok(f"edgemeter model add {model} --name {subject.name}", timeout_s=900)
-    lab.add_dataset(data, subject.name)
+    if subject.name not in {each.name for each in lab.models()}:
+        desk.ok(f"edgemeter model add {model} --name {subject.name}", timeout_s=900)
+        lab.add_dataset(data, subject.name)
     refused: list[Row] = []
     wanted: list[str] = []
     shown = lab.stub.GetModel(lab_pb2.GetModelRequest(model=subject.name), timeout=60)
@@ -184,18 +189,28 @@ def _study(desk: Desk, lab: Lab, subject: Subject, formats: frozenset[str]) -> M
     wanted = [BASELINE, *(each for each in wanted if each != BASELINE)]
     for recipe in list(wanted):
         try:
-            lab.bench(subject.name, subject.name, recipes=[recipe], profile=PROFILE, dry_run=True)
+            _bench(lab, board, subject, [recipe], dry_run=True)
         except Refused as error:
             wanted.remove(recipe)
             refused.append(Row(recipe=recipe, refused=str(error)))
-    study = lab.bench(
-        subject.name, subject.name, recipes=wanted, profile=PROFILE, name=f"recipes-{subject.name}", **PLAN
-    )
+    study = _bench(lab, board, subject, wanted)
     study.wait(HOURS * 3600, progress=_say)
     rows = {row.recipe: row for row in map(measured, study.responses())}
     rows |= {row.recipe: row for row in map(_unmeasured, study.status().variants) if row.recipe not in rows}
     order = [each.recipe for each in study.last.variants]
     return Model(name=subject.name, about=subject.about, rows=(*(rows[each] for each in order), *refused))
+
+
+def _bench(lab: Lab, board: str, subject: Subject, recipes: list[str], *, dry_run: bool = False) -> Study:
+    return lab.bench(
+        subject.name,
+        subject.name,
+        recipes=recipes,
+        devices=[board],
+        profile=PROFILE,
+        dry_run=dry_run,
+        **PLAN,
+    )
 
 
 def with_arguments(recipe: str, *, learns: bool) -> str:

@@ -12,6 +12,7 @@ import pytest
 from edgemeter_agent import verdict
 from edgemeter_agent.conditions import judge, settle
 from edgemeter_agent.engine import child, job, sizing
+from edgemeter_converters.formats import FORMATS, Options
 from edgemeter_coordinator.service import study_view
 from edgemeter_protos import plans
 from tests.acceptance.test_docs import blocks_of
@@ -176,3 +177,28 @@ def test_remedies_are_for_codes_that_exist() -> None:
     }
     assert remedies
     assert remedies <= known
+
+
+# formats.md
+
+
+def test_formats_are_listed_with_their_runtimes() -> None:
+    listed: dict[str, set[tuple[str, str]]] = {}
+    name = ""
+    for cells in rows_of(DOCS / "formats.md"):
+        if len(cells) != 6 or not cells[4].startswith("`"):
+            continue
+        name = cells[0].strip("`") or name
+        versions = re.findall(r"[0-9]+\.[0-9]+\.[0-9]+", cells[5])
+        listed.setdefault(name, set()).update((cells[4].strip("`"), version) for version in versions)
+    stated = {
+        format_.name: {
+            (need.runtime, need.min_version)
+            for framework in format_.frameworks
+            for precision in format_.precisions
+            if not format_.refusal(framework, precision, Options())
+            for need in format_.runtimes(framework, precision, Options())
+        }
+        for format_ in FORMATS.values()
+    }
+    assert listed == stated

@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PROJECTS := protos converters coordinator agent
 SOURCES := protos converters coordinator agent tests
 
-.PHONY: help setup demo test bench check lint types contracts breaking format protos lock wheels clean
+.PHONY: help setup demo test bench recipes check lint types contracts breaking format protos lock wheels clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -31,6 +31,9 @@ test: setup ## every test, the slow ones too
 
 bench: setup ## our figures beside their peers', in one run; writes docs/benchmarks.md
 	$(BIN)/python tests/benchmarks/run.py
+
+recipes: setup ## every recipe on real networks, measured here; writes docs/recipes.md
+	$(BIN)/python tests/benchmarks/recipes_table.py
 
 check: lint types contracts breaking ## everything but the tests
 

@@ -247,7 +247,7 @@ async def test_cancelling_stops_a_training_that_nobody_else_waits_for(laboratory
 
 
 async def test_a_training_survives_its_worker_and_its_coordinator(laboratory: Laboratory) -> None:
-    recipe = "prune(0.8,epochs=60)"
+    recipe = "prune(0.8,epochs=100)"
     earlier = set(checkpoints(laboratory))
     study = await laboratory.create(f"{recipe}+float16", "float16")
     phase = await training(laboratory, study.id)
@@ -263,7 +263,7 @@ async def test_a_training_survives_its_worker_and_its_coordinator(laboratory: La
     assert epoch(phase) > 1
     assert [variant.state for variant in study.variants] == [lab_pb2.VARIANT_STATE_READY] * 2
     manifest = study.variants[0].manifest
-    assert manifest.stages[0].epochs == 60
+    assert manifest.stages[0].epochs == 100
     assert manifest.stages[0].reused is False
     assert set(checkpoints(laboratory)) == earlier
     # What was trained before the restart is found after it.

@@ -79,3 +79,21 @@ def test_bars_are_drawn_and_end(capsys: pytest.CaptureFixture[str]) -> None:
     assert "train" in captured.err
     assert "[bold]done" in captured.err
     assert "a line [red]as it is" in captured.err
+
+
+def test_a_conversion_tells_what_it_is_at() -> None:
+    variant = lab_pb2.StudyVariant(
+        variant_id="v",
+        recipe="prune(0.5)@tflite",
+        state=lab_pb2.VARIANT_STATE_CONVERTING,
+        fraction=0.33,
+        phase="fine-tuning, epoch 2 of 3, loss 0.31",
+    )
+    (step,) = study_steps(lab_pb2.Study(variants=[variant]))
+    assert (step.fraction, step.detail) == (variant.fraction, "fine-tuning, epoch 2 of 3, loss 0.31")
+    # Where nothing is drawn, not every loss is a line.
+    assert step.milestone == "converting"
+    variant.ClearField("fraction")
+    variant.ClearField("phase")
+    (step,) = study_steps(lab_pb2.Study(variants=[variant]))
+    assert (step.fraction, step.detail) == (None, "converting")

@@ -57,6 +57,8 @@ class Desk:
             "XDG_CACHE_HOME": str(self.folder / "cache"),
             "XDG_DATA_HOME": str(self.folder / "data"),
             "COLUMNS": "200",
+            # For functions of packages that a test writes there.
+            "PYTHONPATH": str(self.folder),
         }
         return {key: value for key, value in os.environ.items() if not key.startswith("EDGEMETER")} | ours
 
@@ -107,11 +109,11 @@ class Desk:
     def log(self, name: str) -> str:
         return (self.folder / name).read_text(errors="replace")
 
-    def serve(self) -> subprocess.Popen[bytes]:
+    def serve(self, options: str = "") -> subprocess.Popen[bytes]:
         """A coordinator that answers."""
         process = self.start(
             f"edgemeter serve --host 127.0.0.1 --port {self.port} --fleet-port {self.fleet_port}"
-            f" --advertise 127.0.0.1 --state-dir {self.folder / 'coordinator'}",
+            f" --advertise 127.0.0.1 --state-dir {self.folder / 'coordinator'} {options}",
             "serve.log",
         )
 

@@ -6,11 +6,13 @@ reason; the ```python blocks of a page are run after its commands, as one script
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +31,7 @@ NOT_RUN = {
     r"edgemeter demo( .*)?": "fetches the digits and measures five variants for minutes",
     r"python3 -m venv agent": "test_wheels.py installs the agent into an empty environment",
     r"\. (agent|\.venv)/bin/activate": "changes the shell that it is typed in",
-    r"pip install .*'edgemeter-agent\[litert\]'": "downloads a runtime; test_wheels.py does it",
+    r"pip install .*'edgemeter-agent\[[a-z,]+\]'": "downloads a runtime; test_wheels.py does it",
 }
 """Pattern of whole commands -> why no test runs them."""
 
@@ -156,6 +158,8 @@ class Reader:
             command = re.sub(r"\bTOKEN\b", token, command).replace("sha256:…", fingerprint)
         if re.search(r"\bSTUDY\b", command):
             command = re.sub(r"\bSTUDY\b", self.desk.json("edgemeter study ls")[0]["name"], command)
+        if re.search(r"\bVARIANT\b", command):
+            command = re.sub(r"\bVARIANT\b", self.desk.json("edgemeter variant ls")[0]["id"], command)
         assert "…" not in command, f"{self.page.name}: {command!r} has a placeholder that nothing fills"
         return command
 
@@ -169,6 +173,63 @@ class Reader:
         return sum(device["attached"] for device in self.desk.json("edgemeter device ls"))
 
 
+OTHER_FILES = """
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import torch
+from pathlib import Path
+from PIL import Image
+
+import mynets
+
+net, example = mynets.small()
+torch.export.save(torch.export.export(net, (example,)), "net.pt2")
+torch.jit.trace(net, example).save("net.pt")
+with np.load("digits.npz") as digits:
+    x, y = digits["x_train"][:60, :, :, 0], digits["y_train"][:60]
+for number, (picture, kind) in enumerate(zip(x, y)):
+    folder = Path("pictures") / "abc"[kind]
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(folder / f"{number}.png")
+table = pa.table({"image": [picture.ravel().tolist() for picture in x], "kind": y})
+pyarrow.parquet.write_table(table, "table.parquet")
+"""
+
+MYNETS = """
+import torch
+
+
+class SmallNet(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = torch.nn.Conv2d(1, 8, 3)
+        self.scores = torch.nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.scores(torch.relu(self.features(x)).mean((2, 3)))
+
+
+def small():
+    return SmallNet().eval(), torch.zeros(1, 1, 12, 12)
+"""
+
+
+def make_other_files(folder: Path) -> None:
+    """A SavedModel, torch's files, pictures and a table, as models-and-data.md names them."""
+    (folder / "mynets.py").write_text(MYNETS)
+    for script in ("import keras; keras.saving.load_model('model.keras').export('saved_model')", OTHER_FILES):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder), "TF_CPP_MIN_LOG_LEVEL": "3"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, material: Path) -> Iterator[Desk]:
     """A coordinator and an attached board, board=pi5; the files that the pages name; a study for STUDY."""
@@ -178,7 +239,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, material: Path) -> Iterator[De
     for name in ("model", "float32", "int8"):
         shutil.copy(material / "stripes.tflite", desk.folder / f"{name}.tflite")
     try:
-        desk.serve()
+        make_other_files(desk.folder)
+        desk.serve("--allow-code mynets")
         desk.join(label="board=pi5")
         desk.attend()
         numbers = " ".join(f"--set {name}={number}" for name, number in FIRST_NUMBERS.items())

@@ -65,7 +65,7 @@ def inspect_model(request: ModelRequest) -> ModelReport:
 
             module, examples = torch_function.call(request.function, source.allowed)
             made = request.exchange.out_dir() / "model.torchmodule"
-            specs = torch_function.specs_of(examples) if examples else _batched(source)
+            specs = torch_function.specs_of(examples) if examples else models.batched(_specs(source))
             made.write_bytes(torch_function.freeze(module, request.function, specs))
             model = torch_function.load(made, request.function, source.allowed)
         else:
@@ -220,13 +220,6 @@ def _progress(topic: str) -> Progress:
 
 def _specs(source: ModelSource) -> tuple[variant_pb2.TensorSpec, ...]:
     return tuple(variant_pb2.TensorSpec.FromString(each) for each in source.inputs)
-
-
-def _batched(source: ModelSource) -> tuple[variant_pb2.TensorSpec, ...]:
-    return tuple(
-        variant_pb2.TensorSpec(name=spec.name or f"input_{at}", dtype=spec.dtype, shape=[-1, *spec.shape])
-        for at, spec in enumerate(_specs(source))
-    )
 
 
 def _load(source: ModelSource, request: Task) -> LoadedModel:

@@ -126,3 +126,17 @@ def test_a_lambda_is_found_wherever_it_is(tree: Any, data: st.DataObject) -> Non
     with pytest.raises(ConversionError) as refused:
         keras_config.check(json.dumps({"class_name": "Sequential", "config": nested}), "m.keras")
     assert refused.value.reason == UNSAFE
+
+
+def test_what_keras_2_wrote_and_keras_3_refuses_is_left_out() -> None:
+    layer = {"class_name": "DepthwiseConv2D", "config": {"name": "a", "groups": 1, "strides": [1, 1]}}
+    conv = {"class_name": "Conv2D", "config": {"name": "b", "groups": 1}}
+    old = json.dumps({"class_name": "Sequential", "config": {"layers": [layer, conv]}})
+    layers = json.loads(keras_config.modern(old))["config"]["layers"]
+    assert layers[0]["config"] == {"name": "a", "strides": [1, 1]}
+    assert layers[1] == conv
+
+
+def test_a_configuration_of_today_is_left_as_it_is() -> None:
+    today = '{"class_name":  "Sequential", "config": {"layers": [{"class_name": "DepthwiseConv2D"}]}}'
+    assert keras_config.modern(today) is today

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.exceptions import ConversionError
@@ -23,6 +24,7 @@ __all__ = [
     "LayerCount",
     "LoadedModel",
     "anatomy",
+    "batched",
     "load",
     "predict",
 ]
@@ -43,6 +45,9 @@ _LOADERS = MappingProxyType(
 """Module that loads it, by the file name's suffix."""
 
 SUFFIXES = tuple(_LOADERS)
+
+_BATCH_SAMPLES = 256
+"""At a time: a convolution's values for a whole evaluation split would not fit into memory."""
 
 _HOMES = MappingProxyType(
     {
@@ -85,7 +90,7 @@ def load(
     module = _home(home)
     loaded: LoadedModel
     if home == "torchscript":
-        loaded = module.load(path, file_name, tuple(inputs))
+        loaded = module.load(path, file_name, batched(inputs))
     elif home == "torch_function":
         loaded = module.load(path, file_name, tuple(allowed))
     else:
@@ -93,10 +98,22 @@ def load(
     return loaded
 
 
+def batched(inputs: Sequence[variant_pb2.TensorSpec]) -> tuple[variant_pb2.TensorSpec, ...]:
+    """Specifications of one sample as those of a batch of any size, named where they are not. Pure."""
+    return tuple(
+        variant_pb2.TensorSpec(name=spec.name or f"input_{at}", dtype=spec.dtype, shape=[-1, *spec.shape])
+        for at, spec in enumerate(inputs)
+    )
+
+
 def predict(model: LoadedModel, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
     """The model's own outputs, float64, batch first: one array an output. For conversion workers only."""
-    outputs: tuple[NDArray[Any], ...] = _home(_HOMES[model.framework][0]).predict(model.network, inputs)
-    return outputs
+    home = _home(_HOMES[model.framework][0])
+    parts = [
+        home.predict(model.network, [array[start : start + _BATCH_SAMPLES] for array in inputs])
+        for start in range(0, max(len(inputs[0]), 1), _BATCH_SAMPLES)
+    ]
+    return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
 
 
 def anatomy(model: LoadedModel) -> Anatomy:

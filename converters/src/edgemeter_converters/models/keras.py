@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -45,7 +46,11 @@ def load(path: Path, file_name: str) -> LoadedModel:
     with tempfile.TemporaryDirectory(prefix="edgemeter-model-") as folder:
         # Keras goes by the name; a blob has none.
         named = Path(folder) / f"model{suffix}"
-        named.symlink_to(path.resolve())
+        modern = keras_config.modern(config) if suffix == ".h5" else config
+        if modern == config:
+            named.symlink_to(path.resolve())
+        else:
+            _copy_h5(path, named, modern)
         try:
             network = keras.saving.load_model(named, compile=False, safe_mode=True)
         except (MemoryError, ImportError):
@@ -134,6 +139,15 @@ def _config_of_h5(path: Path, file_name: str) -> bytes | str:
     if not isinstance(config, str | bytes):
         _refuse(file_name, "its model_config is no text; save it again with model.save('name.keras')")
     return config
+
+
+def _copy_h5(path: Path, copy: Path, config: bytes | str) -> None:
+    """The file with another configuration."""
+    import h5py
+
+    shutil.copyfile(path, copy)
+    with h5py.File(copy, "r+") as file:
+        file.attrs["model_config"] = config
 
 
 def _reason(error: Exception) -> str:

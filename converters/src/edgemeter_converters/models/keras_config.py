@@ -54,6 +54,28 @@ def check(config_text: str | bytes, file_name: str) -> None:
             pending.extend((each, layer) for key, each in value.items() if key not in _NOT_LOADED)
 
 
+def modern(config_text: str | bytes) -> str | bytes:
+    """The configuration without what Keras 2 wrote and Keras 3 refuses; itself where there is nothing such.
+
+    Keras 2 gave depthwise convolutions the `groups` of every convolution, always 1.
+    """
+    config = json.loads(config_text)
+    changed = False
+    pending: list[Any] = [config]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending.extend(value)
+        elif isinstance(value, dict):
+            settings = value.get("config")
+            depthwise = str(value.get("class_name")).startswith("DepthwiseConv")
+            if depthwise and isinstance(settings, dict) and settings.get("groups") == 1:
+                del settings["groups"]
+                changed = True
+            pending.extend(value.values())
+    return json.dumps(config) if changed else config_text
+
+
 def _layer_name(value: dict[str, Any]) -> str:
     config = value.get("config")
     name = config.get("name") if "class_name" in value and isinstance(config, dict) else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from edgemeter_converters.compress.keras import factors
 from edgemeter_converters.compress.keras.network import Replacement, Weights, loaded, rebuild
-from edgemeter_converters.compress.torch.ranks import rank_of, ranks_of
+from edgemeter_converters.compress.ranks import rank_of, ranks_of
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import training_arguments

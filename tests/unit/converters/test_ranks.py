@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemeter_converters.compress.torch.ranks import rank_of, ranks_of
+from edgemeter_converters.compress.ranks import rank_of, ranks_of
 
 FLAT = [1.0] * 64
 FALLING = [2.0**-at for at in range(64)]

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from edgemeter_converters.compress.ranks import SMALLEST_RANK, rank_of, ranks_of
 from edgemeter_converters.compress.torch import factors
 from edgemeter_converters.compress.torch.layers import listed, replace, transformed, writable_copy
-from edgemeter_converters.compress.ranks import SMALLEST_RANK, rank_of, ranks_of
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import training_arguments

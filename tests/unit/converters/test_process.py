@@ -18,7 +18,7 @@ from edgemeter_converters import datasets, formats, identity, recipes, steps, ta
 for framework in ("keras", "torch", "onnx"):
     assert recipes.applicability(framework)
 identity.tool_versions(recipes.parse("int8"), "keras", identity.installed_versions())
-heavy = {"tensorflow", "keras", "ai_edge_litert", "torch", "onnx", "onnxruntime", "executorch", "h5py", "grpc"}
+heavy = {"tensorflow", "keras", "ai_edge_litert", "torch", "onnx", "onnxruntime", "executorch", "grpc"}
 heavy &= set(sys.modules)
 sys.exit(f"imported: {heavy}" if heavy else 0)
 """

@@ -227,8 +227,8 @@ def _pruned_channels(model: Model) -> list[Claim]:
         drop = base.quality.value - row.quality.value
         made.append(
             Claim(
-                text=f"{model.name}: fine-tuned, `prune-channels(0.3)` is {100 * drop:+.1f} points below"
-                f" float32's top-1, at most {100 * PRUNED_DROP_AT_MOST:.0f}",
+                text=f"{model.name}: `prune-channels(0.3)`, fine-tuned, changes top-1 by {-100 * drop:+.1f}"
+                f" points, and may lose {100 * PRUNED_DROP_AT_MOST:.0f}",
                 holds=drop <= PRUNED_DROP_AT_MOST,
             )
         )

@@ -74,7 +74,7 @@ def test_a_model_is_shown_with_what_suits_it(office: Desk) -> None:
     assert applies["int8@tflite"]
     assert not all(applies.values())
     text = office.ok("edgemeter model show stripes")
-    for said in ("multiply-accumulates", "Conv2D", "suits it", "int8@tflite", "does not", "why"):
+    for said in ("multiply-accumulates", "Conv2D", "suits it", "int8", "tflite, onnx", "does not", "why"):
         assert said in text, said
     assert "there is no model" in office.refused("edgemeter model show strpes")
 

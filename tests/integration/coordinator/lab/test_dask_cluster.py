@@ -116,7 +116,7 @@ def our_children() -> set[int]:
 
 async def test_a_study_is_converted_there(laboratory: Laboratory) -> None:
     children = our_children()
-    study = await laboratory.create("float32", "prune(0.5,epochs=1)", "prune(0.5,epochs=1)+int8")
+    study = await laboratory.create("float32", "prune(0.5,epochs=60)", "prune(0.5,epochs=60)+int8")
     phases: set[str] = set()
     async for response in laboratory.lab.WatchStudy(lab_pb2.WatchStudyRequest(study=study.id)):
         phases |= {variant.phase.partition(",")[0] for variant in response.study.variants}
@@ -135,7 +135,7 @@ async def test_a_study_is_converted_there(laboratory: Laboratory) -> None:
     assert float32.quality.samples == 200
     assert quantized.size_bytes < float32.size_bytes
     # Trained once, for both that begin with it.
-    assert [stage.step for stage in pruned.stages] == ["prune(0.5,epochs=1)"]
+    assert [stage.step for stage in pruned.stages] == ["prune(0.5,epochs=60)"]
     assert laboratory.coordinator.conversion.counts.run == 1
     assert [each.stages[0].reused for each in (pruned, quantized)].count(True) == 1
 

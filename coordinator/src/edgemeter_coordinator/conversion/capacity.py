@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WORKER_BYTES = 1_500_000_000
-"""TensorFlow loaded (0.6 GB), a model of some ten million parameters and its calibration."""
+WORKER_BYTES = 2_500_000_000
+"""TensorFlow and torch with their converters loaded (1.5 GB), a model of some ten million parameters, its
+calibration."""
 
 SERVICE_SHARE = 0.2
 """Of the memory, kept for the service, the database's cache and the system."""

@@ -100,6 +100,7 @@ def add_study(
         manifest = variant_pb2.Manifest(
             variant_id=variant_id,
             artifact_digest=digest(f"artifact {variant_id}"),
+            compressed_digest=digest(f"compressed {variant_id}"),
             golden=variant_pb2.GoldenPair(digest=digest(f"golden {variant_id}")),
         )
         ids.append(variant_id)

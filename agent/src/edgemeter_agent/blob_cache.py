@@ -112,6 +112,10 @@ class BlobCache:
         """Forgets what a broken transfer left."""
         (self._partial / _checked(digest)).unlink(missing_ok=True)
 
+    def discard(self, digest: str) -> None:
+        """Removes a whole blob, if it is here."""
+        (self._whole / _checked(digest)).unlink(missing_ok=True)
+
     def trim(self, *, keep: Collection[str]) -> None:
         """Removes the least recently used blobs over the limit, or for which the disk has no room; none of
         `keep`."""

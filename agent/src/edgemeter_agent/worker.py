@@ -19,7 +19,7 @@ from edgemeter_agent.board.governor import restore_left_over
 from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.engine_process import EngineProcess
 from edgemeter_agent.link.effects import KillAttempt
-from edgemeter_agent.link.fetching import Fetcher, FetchError, FetchStoppedError
+from edgemeter_agent.link.fetching import CompressedBlob, Fetcher, FetchError, FetchStoppedError
 from edgemeter_agent.spool import ResultFile, Spool
 from edgemeter_agent.state_dir import StateDir
 from edgemeter_protos.v1 import engine_pb2, fleet_pb2
@@ -110,6 +110,17 @@ def wanted_blobs(assignment: fleet_pb2.Assignment) -> list[str]:
     return list(dict.fromkeys(digest for digest in digests if digest))
 
 
+def compressed_blobs(assignment: fleet_pb2.Assignment) -> dict[str, CompressedBlob]:
+    """What may be fetched in place of artifacts, by their digest."""
+    return {
+        manifest.artifact_digest: CompressedBlob(
+            digest=manifest.compressed_digest, content_bytes=manifest.size_bytes
+        )
+        for manifest in assignment.variants
+        if manifest.compressed_digest
+    }
+
+
 class AttemptWorker:
     """One attempt in a thread of its own.
 
@@ -190,7 +201,9 @@ class AttemptWorker:
         try:
             self._state_dir.work_dir.mkdir(exist_ok=True)
             work_dir = Path(tempfile.mkdtemp(dir=self._state_dir.work_dir))
-            files = self._fetcher.fetch_all(wanted_blobs(self._assignment), self._tell)
+            files = self._fetcher.fetch_all(
+                wanted_blobs(self._assignment), self._tell, compressed=compressed_blobs(self._assignment)
+            )
             return self._run_engine(engine_job(self._assignment, files, work_dir), work_dir)
         except FetchStoppedError:
             return fleet_pb2.AttemptEnd(

@@ -28,6 +28,9 @@ from edgemeter_protos.v1 import refusal_pb2, variant_pb2
 COMPRESSION_LEVEL = 19
 """zstd's highest level that every decompressor takes without being told."""
 
+WORTHWHILE_SAVING = 0.05
+"""Share of the artifact's size below which a compressed copy is not worth its place and its time."""
+
 
 def build(
     request: BuildRequest,
@@ -38,7 +41,8 @@ def build(
     work_dir: Path,
     progress: Progress,
 ) -> BuildReport:
-    """Writes artifact and golden pair, and returns them with the manifest.
+    """Writes artifact, golden pair and, where it pays, the artifact compressed; returns them with the
+    manifest.
 
     Args:
         original: what the variant is compared with.
@@ -89,6 +93,11 @@ def build(
     artifact_path, golden_path = stem.with_suffix(format_.suffix), stem.with_suffix(".golden.npz")
     pair = golden.write(golden_path, artifact, model, encoding.precision, evaluation.inputs)
     artifact_path.write_bytes(content)
+    compressed = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(content)
+    compressed_path = None
+    if travels_compressed(len(content), len(compressed)):
+        compressed_path = artifact_path.with_name(f"{artifact_path.name}.zst")
+        compressed_path.write_bytes(compressed)
     manifest = variant_pb2.Manifest(
         variant_id=request.variant_id,
         model_digest=request.model.digest,
@@ -97,7 +106,8 @@ def build(
         task=tasks.task_of(original.signature),
         artifact_digest=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
-        compressed_size_bytes=len(zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(content)),
+        compressed_size_bytes=len(compressed),
+        compressed_digest=hashlib.sha256(compressed).hexdigest() if compressed_path else "",
         parameters=artifact.parameters,
         non_zero_parameters=artifact.non_zero_parameters,
         signature=artifact.signature,
@@ -121,7 +131,13 @@ def build(
         manifest=manifest.SerializeToString(deterministic=True),
         artifact=request.exchange.give(artifact_path),
         golden=request.exchange.give(golden_path),
+        compressed=request.exchange.give(compressed_path) if compressed_path else None,
     )
+
+
+def travels_compressed(size_bytes: int, compressed_size_bytes: int) -> bool:
+    """Whether a file is offered compressed too."""
+    return size_bytes - compressed_size_bytes >= WORTHWHILE_SAVING * size_bytes > 0
 
 
 def evaluation_samples(

@@ -184,11 +184,16 @@ class BuildRequest(Task):
 
 @dataclass(frozen=True, kw_only=True)
 class BuildReport:
-    """A variant that was built: a serialized `Manifest`, and its two blobs."""
+    """A variant that was built: a serialized `Manifest`, and its blobs.
+
+    Attributes:
+        compressed: the artifact's file under zstd; None where that saves too little.
+    """
 
     manifest: bytes
     artifact: Given
     golden: Given
+    compressed: Given | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,15 @@ import pytest
 
 from edgemeter_agent.attempts import AttemptKey
 from edgemeter_agent.link.effects import KillAttempt
-from edgemeter_agent.worker import EngineEnd, engine_job, judge_end, judge_kill, wanted_blobs
+from edgemeter_agent.link.fetching import CompressedBlob
+from edgemeter_agent.worker import (
+    EngineEnd,
+    compressed_blobs,
+    engine_job,
+    judge_end,
+    judge_kill,
+    wanted_blobs,
+)
 from edgemeter_protos.v1 import engine_pb2, fleet_pb2, variant_pb2
 
 COMPLETED = fleet_pb2.ATTEMPT_OUTCOME_COMPLETED
@@ -114,3 +122,12 @@ def test_a_study_without_data_has_no_evaluation() -> None:
     assignment = fleet_pb2.Assignment(variants=[manifest("float32", "a1")])
     assert wanted_blobs(assignment) == ["a1"]
     assert engine_job(assignment, {"a1": Path("/a1")}, Path("/work")).evaluation_path == ""
+
+
+def test_what_may_be_fetched_compressed() -> None:
+    plain, packed = manifest("float32", "a1"), manifest("int8", "a2")
+    packed.compressed_digest, packed.size_bytes = "c2", 5000
+    # One of an earlier coordinator says nothing of it.
+    assignment = fleet_pb2.Assignment(variants=[plain, packed])
+    assert wanted_blobs(assignment) == ["a1", "a2"]
+    assert compressed_blobs(assignment) == {"a2": CompressedBlob(digest="c2", content_bytes=5000)}

@@ -11,6 +11,7 @@ from typing import Any
 from edgemeter_agent.board.emulation import emulated_because
 from edgemeter_agent.board.facts import architecture, read_facts
 from edgemeter_agent.board.root import BoardRoot
+from edgemeter_agent.compression import find_decompressor, transfer
 from edgemeter_agent.runtimes import RUNTIMES
 from edgemeter_agent.runtimes.installed import InstalledRuntime, installed_runtimes
 from edgemeter_protos.v1 import device_pb2
@@ -64,6 +65,7 @@ def as_json(
         "agent_version": facts.agent_version,
         "emulated": facts.emulated,
         "emulated_because": emulated,
+        "transfer": transfer(find_decompressor()),
         "runtimes": [
             {"name": one.name, "version": one.version, "unusable_because": one.unusable_because}
             for one in runtimes
@@ -84,6 +86,7 @@ def as_text(facts: device_pb2.DeviceFacts, runtimes: Sequence[InstalledRuntime],
         f"system    {facts.os}, kernel {facts.kernel}, {facts.libc}",
         f"python    {facts.python_version}",
         f"agent     {facts.agent_version}",
+        f"transfer  {transfer(find_decompressor())}",
     ]
     if emulated:
         lines.append(f"emulated  {emulated}: timings mean nothing here")

@@ -7,13 +7,15 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import grpc
 
 from edgemeter_agent.blob_cache import BlobCache, BlobDamagedError, Chunk, DiskFullError
+from edgemeter_agent.compression import CompressedBlobError, Decompressor, find_decompressor
 from edgemeter_agent.failure import describe, refusal_reason
 from edgemeter_agent.link import backoff
 from edgemeter_protos.frames import BlobsClient
@@ -35,16 +37,40 @@ class FetchError(Exception):
         self.outcome = outcome
 
 
+class BlobUnusableError(FetchError):
+    """The coordinator does not give this one blob, or gives another one in its place."""
+
+
 class FetchStoppedError(Exception):
     """Nobody wants the blobs any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressedBlob:
+    """A blob that holds another one.
+
+    Attributes:
+        digest: its own.
+        content_bytes: size of what it holds.
+    """
+
+    digest: str
+    content_bytes: int
 
 
 class Fetcher:
     """Pulls blobs into the cache, one after another."""
 
-    def __init__(self, cache: BlobCache, blobs: BlobsClient) -> None:
+    def __init__(
+        self,
+        cache: BlobCache,
+        blobs: BlobsClient,
+        *,
+        decompressor: Callable[[], Decompressor | None] = find_decompressor,
+    ) -> None:
         self._cache = cache
         self._blobs = blobs
+        self._decompressor = decompressor
         self._stopped = threading.Event()
         self._call: grpc.Call | None = None
 
@@ -55,18 +81,79 @@ class Fetcher:
         if call is not None:
             call.cancel()
 
-    def fetch_all(self, digests: Sequence[str], progress: Callable[[float, str], None]) -> dict[str, Path]:
+    def fetch_all(
+        self,
+        digests: Sequence[str],
+        progress: Callable[[float, str], None],
+        *,
+        compressed: Mapping[str, CompressedBlob] | None = None,
+    ) -> dict[str, Path]:
         """The files of `digests`. `progress` is told a share of them and a phrase.
 
-        Raises FetchError or FetchStoppedError.
+        `compressed` has, by digest, what may be fetched in their place. Raises FetchError or
+        FetchStoppedError.
         """
-        self._cache.trim(keep=digests)
+        decompressor = self._decompressor() if compressed else None
+        usable = compressed if compressed and decompressor is not None else {}
+        keep = [*digests, *(each.digest for each in usable.values())]
+        self._cache.trim(keep=keep)
         files: dict[str, Path] = {}
         for position, digest in enumerate(digests):
             tell = functools.partial(progress, position / len(digests))
             tell("fetching")
-            files[digest] = self._cache.find(digest) or self._fetch(digest, tell, digests)
+            found = self._cache.find(digest)
+            if found is None and decompressor is not None and digest in usable:
+                found = self._fetch_compressed(digest, usable[digest], decompressor, tell, keep)
+            files[digest] = found or self._fetch(digest, tell, keep)
         return files
+
+    def _fetch_compressed(
+        self,
+        digest: str,
+        compressed: CompressedBlob,
+        decompressor: Decompressor,
+        tell: Callable[[str], None],
+        keep: Sequence[str],
+    ) -> Path | None:
+        """The file of `digest`, by way of its compressed copy, of which nothing is left; None where it has to
+        be fetched as it is. Raises FetchError or FetchStoppedError, and keeps what there is of the copy."""
+        file = None
+        try:
+            path = self._cache.find(compressed.digest) or self._fetch(compressed.digest, tell, keep)
+            tell(f"decompressing {digest[:12]}")
+            file = self._decompress(digest, compressed, path, decompressor, keep)
+        except (BlobUnusableError, BlobDamagedError, CompressedBlobError, DiskFullError) as error:
+            # Both may be damaged, and both are in the way of a disk that is full.
+            self._cache.discard_partial(digest)
+            self._cache.discard_partial(compressed.digest)
+            log.warning("blob %s is fetched as it is, not compressed: %s", digest[:12], error)
+        self._cache.discard(compressed.digest)
+        return file
+
+    def _decompress(
+        self,
+        digest: str,
+        compressed: CompressedBlob,
+        path: Path,
+        decompressor: Decompressor,
+        keep: Sequence[str],
+    ) -> Path:
+        """Raises CompressedBlobError, BlobDamagedError, DiskFullError or FetchStoppedError."""
+
+        def content(offset_bytes: int) -> Iterator[bytes]:
+            with path.open("rb") as file:
+                size_bytes = compressed.content_bytes
+                for chunk in decompressor.chunks(file, size_bytes=size_bytes, offset_bytes=offset_bytes):
+                    if self._stopped.is_set():
+                        raise FetchStoppedError
+                    yield chunk
+
+        try:
+            return self._cache.fetch(digest, content, received=lambda _size_bytes: None)
+        except DiskFullError:
+            if not self._cache.clear(keep=keep):
+                raise
+            return self._cache.fetch(digest, content, received=lambda _size_bytes: None)
 
     def _fetch(self, digest: str, tell: Callable[[str], None], keep: Sequence[str]) -> Path:
         damaged = failures = 0
@@ -83,7 +170,8 @@ class Fetcher:
             except BlobDamagedError as error:
                 damaged += 1
                 if damaged > 1:
-                    raise FetchError(f"{error}, twice", fleet_pb2.ATTEMPT_OUTCOME_DEVICE_FAILED) from error
+                    failed = fleet_pb2.ATTEMPT_OUTCOME_DEVICE_FAILED
+                    raise BlobUnusableError(f"{error}, twice", failed) from error
                 log.warning("%s; fetching it again", error)
             except DiskFullError as error:
                 if self._cache.clear(keep=keep):
@@ -114,9 +202,11 @@ class Fetcher:
         reason = refusal_reason(error)
         detail = f"blob {digest[:12]}: {describe(error)}"
         if reason in _NOT_THERE:
-            raise FetchError(detail, fleet_pb2.ATTEMPT_OUTCOME_JOB_FAILED) from error
+            raise BlobUnusableError(detail, fleet_pb2.ATTEMPT_OUTCOME_JOB_FAILED) from error
         if reason == refusal_pb2.REFUSAL_REASON_BAD_REQUEST:
             # An offset beyond its end: what lies here is something else.
             self._cache.discard_partial(digest)
-        elif reason or silent_s > PATIENCE_S:
+        elif reason:
+            raise BlobUnusableError(detail, fleet_pb2.ATTEMPT_OUTCOME_DEVICE_FAILED) from error
+        elif silent_s > PATIENCE_S:
             raise FetchError(detail, fleet_pb2.ATTEMPT_OUTCOME_DEVICE_FAILED) from error

@@ -273,10 +273,10 @@ class ConversionEngine:
 
     async def _kept(self, built: BuildReport) -> variant_pb2.Manifest:
         manifest = variant_pb2.Manifest.FromString(built.manifest)
-        for given, digest in (
-            (built.artifact, manifest.artifact_digest),
-            (built.golden, manifest.golden.digest),
-        ):
+        named = [(built.artifact, manifest.artifact_digest), (built.golden, manifest.golden.digest)]
+        if built.compressed is not None:
+            named.append((built.compressed, manifest.compressed_digest))
+        for given, digest in named:
             if await self._bench.keep(given) != digest:
                 raise ConversionError("a file was damaged on its way from the conversion worker: try again")
         return manifest

@@ -281,7 +281,7 @@ def work(connection: Connection, study_id: str) -> Work:
 
 
 def leased_blobs(connection: Connection, device_id: str) -> frozenset[str]:
-    """Digests of the blobs that the job leased by a board needs."""
+    """Digests of the blobs that the job leased by a board needs, in each form in which they travel."""
     study = connection.execute(
         select(jobs.c.study_id, datasets.c.evaluation_inputs_blob)
         .join(studies, studies.c.id == jobs.c.study_id)
@@ -292,7 +292,7 @@ def leased_blobs(connection: Connection, device_id: str) -> frozenset[str]:
         return frozenset()
     digests = {study.evaluation_inputs_blob}
     for manifest in _ready(connection, study_variants.c.study_id == study.study_id):
-        digests |= {manifest.artifact_digest, manifest.golden.digest}
+        digests |= {manifest.artifact_digest, manifest.compressed_digest, manifest.golden.digest}
     return frozenset(digest for digest in digests if digest)
 
 

@@ -420,6 +420,7 @@ class Manifest(_message.Message):
     DETERMINISTIC_FIELD_NUMBER: _builtins.int
     PREPROCESSING_FIELD_NUMBER: _builtins.int
     KEPT_LAYERS_FIELD_NUMBER: _builtins.int
+    COMPRESSED_DIGEST_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     model_digest: _builtins.str
     recipe: _builtins.str
@@ -442,6 +443,10 @@ class Manifest(_message.Message):
     """Peak resident memory of the conversion worker."""
     deterministic: _builtins.bool
     """Whether building it again gives the same digest, as far as its tools promise."""
+    compressed_digest: _builtins.str
+    """Of a blob that is the artifact's file compressed with zstd; empty where that would be no smaller by a
+    twentieth.
+    """
     @_builtins.property
     def signature(self) -> Global___Signature: ...
     @_builtins.property
@@ -510,10 +515,11 @@ class Manifest(_message.Message):
         deterministic: _builtins.bool = ...,
         preprocessing: _abc.Iterable[Global___Preprocessing] | None = ...,
         kept_layers: _abc.Iterable[_builtins.str] | None = ...,
+        compressed_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "golden", b"golden", "output_error", b"output_error", "quality", b"quality", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "artifact_digest", b"artifact_digest", "calibration_digest", b"calibration_digest", "compressed_size_bytes", b"compressed_size_bytes", "conversion_duration_ns", b"conversion_duration_ns", "conversion_peak_rss_bytes", b"conversion_peak_rss_bytes", "deterministic", b"deterministic", "format", b"format", "golden", b"golden", "kept_layers", b"kept_layers", "macs", b"macs", "model_digest", b"model_digest", "non_zero_parameters", b"non_zero_parameters", "notes", b"notes", "output_error", b"output_error", "parameters", b"parameters", "preprocessing", b"preprocessing", "quality", b"quality", "recipe", b"recipe", "runtimes", b"runtimes", "seed", b"seed", "signature", b"signature", "size_bytes", b"size_bytes", "stages", b"stages", "task", b"task", "tool_versions", b"tool_versions", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "artifact_digest", b"artifact_digest", "calibration_digest", b"calibration_digest", "compressed_digest", b"compressed_digest", "compressed_size_bytes", b"compressed_size_bytes", "conversion_duration_ns", b"conversion_duration_ns", "conversion_peak_rss_bytes", b"conversion_peak_rss_bytes", "deterministic", b"deterministic", "format", b"format", "golden", b"golden", "kept_layers", b"kept_layers", "macs", b"macs", "model_digest", b"model_digest", "non_zero_parameters", b"non_zero_parameters", "notes", b"notes", "output_error", b"output_error", "parameters", b"parameters", "preprocessing", b"preprocessing", "quality", b"quality", "recipe", b"recipe", "runtimes", b"runtimes", "seed", b"seed", "signature", b"signature", "size_bytes", b"size_bytes", "stages", b"stages", "task", b"task", "tool_versions", b"tool_versions", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

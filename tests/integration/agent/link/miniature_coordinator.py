@@ -11,6 +11,7 @@ from typing import Any, Never
 
 import grpc
 import grpc.aio
+import zstandard
 
 from edgemeter_protos import PROTOCOL_VERSION, frames, refusals
 from edgemeter_protos.v1 import (
@@ -127,13 +128,20 @@ class Coordinator:
     # What tests ask of it.
 
     def offer(
-        self, job_id: str, artifacts: list[bytes], *, deadline_s: float = 60.0, ttl_ms: int = 2000
+        self,
+        job_id: str,
+        artifacts: list[bytes],
+        *,
+        deadline_s: float = 60.0,
+        ttl_ms: int = 2000,
+        compressed: bool = False,
     ) -> None:
         """Queues a job with one variant an artifact, and nudges."""
         variants = []
         for number, content in enumerate(artifacts):
             golden = b"golden" + content[:10]
-            for blob in (content, golden):
+            packed = zstandard.ZstdCompressor().compress(content) if compressed else b""
+            for blob in filter(None, (content, golden, packed)):
                 self.blobs[digest_of(blob)] = blob
             variants.append(
                 variant_pb2.Manifest(
@@ -141,6 +149,8 @@ class Coordinator:
                     recipe=f"recipe{number}@tflite",
                     format="tflite",
                     artifact_digest=digest_of(content),
+                    size_bytes=len(content),
+                    compressed_digest=digest_of(packed) if packed else "",
                     golden=variant_pb2.GoldenPair(digest=digest_of(golden)),
                 )
             )

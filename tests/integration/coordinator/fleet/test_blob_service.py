@@ -170,14 +170,16 @@ async def test_a_board_without_a_job_reads_and_writes_nothing(site: Site) -> Non
 async def test_a_board_reads_what_its_job_needs_and_nothing_else(site: Site) -> None:
     board, assignment = await measuring(site, "mine")
     _, other = await measuring(site, "theirs")
-    artifact = assignment.variants[0].artifact_digest
+    mine, theirs = assignment.variants[0], other.variants[0]
+    artifact = (mine.artifact_digest, mine.compressed_digest)
     # Content can't be made to fit these digests: what is allowed is told apart by what is missing.
-    for name in (artifact, assignment.variants[0].golden.digest, assignment.evaluation.digest):
+    for name in (*artifact, mine.golden.digest, assignment.evaluation.digest):
         assert await refusal_of(board.blobs.fetch(name)) == refusal_pb2.REFUSAL_REASON_BLOB_MISSING
-    for name in (other.variants[0].artifact_digest, other.evaluation.digest, DIGEST):
+    for name in (theirs.artifact_digest, theirs.compressed_digest, other.evaluation.digest, DIGEST):
         assert await refusal_of(board.blobs.fetch(name)) == NOT_ALLOWED
     await board.end(assignment.attempt, 1)
-    assert await refusal_of(board.blobs.fetch(artifact)) == NOT_ALLOWED
+    for name in artifact:
+        assert await refusal_of(board.blobs.fetch(name)) == NOT_ALLOWED
 
 
 async def test_a_board_puts_what_it_has_to_report(site: Site) -> None:

@@ -129,9 +129,12 @@ async def test_a_study_is_converted_there(laboratory: Laboratory) -> None:
     # Every file is a whole blob here.
     blobs = laboratory.state_dir / "blobs"
     for manifest in (float32, pruned, quantized):
-        for digest in (manifest.artifact_digest, manifest.golden.digest):
+        for digest in filter(
+            None, (manifest.artifact_digest, manifest.compressed_digest, manifest.golden.digest)
+        ):
             content = (blobs / digest[:2] / digest).read_bytes()
             assert hashlib.sha256(content).hexdigest() == digest
+    assert pruned.compressed_digest
     assert float32.quality.samples == 200
     assert quantized.size_bytes < float32.size_bytes
     # Trained once, for both that begin with it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from edgemeter_agent.compression import find_decompressor
 from edgemeter_protos.v1 import lab_pb2, refusal_pb2, variant_pb2
 from tests.integration.coordinator.lab.laboratory import Laboratory, put, refused, until, worker_processes
 
@@ -85,6 +87,30 @@ async def test_a_training_that_two_recipes_begin_with_runs_once(laboratory: Labo
     # Counted in the files that came out, of the weights that one training left.
     assert pruned.non_zero_parameters == quantized.non_zero_parameters < 0.6 * pruned.parameters
     assert checkpoints(laboratory) == []
+
+
+async def test_a_file_is_kept_as_it_travels(laboratory: Laboratory) -> None:
+    """A board that can decompress gets the same file from less."""
+    (study,) = (await laboratory.lab.ListStudies(lab_pb2.ListStudiesRequest())).studies
+    kept = 0
+    for variant in (await laboratory.study(study.id)).variants:
+        manifest = variant.manifest
+        artifact = blob(laboratory, manifest.artifact_digest)
+        offered = manifest.compressed_size_bytes <= 0.95 * manifest.size_bytes
+        assert bool(manifest.compressed_digest) == offered
+        if offered:
+            kept += 1
+            compressed = blob(laboratory, manifest.compressed_digest)
+            assert len(compressed) == manifest.compressed_size_bytes
+            decompressor = find_decompressor()
+            assert decompressor is not None
+            chunks = decompressor.chunks(io.BytesIO(compressed), size_bytes=manifest.size_bytes)
+            assert b"".join(chunks) == artifact
+    assert kept, "nothing that was built is worth compressing: choose another recipe"
+
+
+def blob(laboratory: Laboratory, digest: str) -> bytes:
+    return (laboratory.state_dir / "blobs" / digest[:2] / digest).read_bytes()
 
 
 async def test_the_plan_has_a_price(laboratory: Laboratory) -> None:

@@ -174,6 +174,7 @@ def test_doctor_says_what_is_wrong_with_a_runtime() -> None:
     assert "no   tflite-runtime 2.14.0    numpy 2 is installed" in text
     assert "no   energy       no meter on this board" in text
     assert "emulated  qemu: timings mean nothing here" in text
+    assert "transfer  compressed (zstandard " in text
     document = doctor.as_json(read_facts(), runtimes, None)
     assert document["runtimes"][1]["unusable_because"] == "numpy 2 is installed"
     assert isinstance(document["memory_bytes"], int)

@@ -157,7 +157,8 @@ def test_a_lease_opens_the_blobs_of_its_job_and_no_others(connection: Connection
     assert jobs.leased_blobs(connection, "ada") == frozenset()
     running = start(connection, "ada")
     (manifest,) = study.manifests[:1]
-    needed = {manifest.artifact_digest, manifest.golden.digest, study.evaluation_digest}
+    artifact = {manifest.artifact_digest, manifest.compressed_digest}
+    needed = {*artifact, manifest.golden.digest, study.evaluation_digest}
     assert jobs.leased_blobs(connection, "ada") == needed
     assert other.manifests[0].artifact_digest not in needed
     jobs.save(connection, running, leases.lose(running, "gone"))

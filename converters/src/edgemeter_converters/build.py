@@ -59,12 +59,14 @@ def build(
         raise ConversionError(f"{recipe}: {refusal}", reason=refusal_pb2.REFUSAL_REASON_UNKNOWN_RECIPE)
     format_ = FORMATS[recipe.format]
     evaluation = evaluation_samples(original, request.model.preprocessing, dataset, request.seed)
-    calibration = calibration_inputs(original, request.model.preprocessing, recipe, dataset)
+    calibration = calibration_inputs(recipe, dataset)
     encoding = Encoding(
         precision=recipes.precision(recipe),
         options=recipes.options(recipe),
         input_shapes=tuple(array.shape[1:] for array in evaluation.inputs),
-        calibration=calibration,
+        calibration=as_taken(original, request.model.preprocessing, Samples(inputs=calibration)).inputs
+        if calibration
+        else (),
         work_dir=_folder(work_dir, "encode"),
     )
     memory = PeakMemory()
@@ -169,10 +171,8 @@ def evaluation_samples(
     return Samples(inputs=_cast(original, tuple(random.random_sample(shape) for shape in shapes)))
 
 
-def calibration_inputs(
-    original: LoadedModel, steps: Sequence[bytes], recipe: Recipe, dataset: Dataset | None
-) -> Inputs:
-    """What the recipe's calibration looks at, as the model takes it; empty where it looks at none.
+def calibration_inputs(recipe: Recipe, dataset: Dataset | None) -> Inputs:
+    """What the recipe's calibration looks at, as in the data; empty where it looks at none.
 
     Raises:
         ConversionError: there is none to look at.
@@ -189,7 +189,7 @@ def calibration_inputs(
             f"{recipe} needs calibration samples, but every training sample is an evaluation sample too",
             reason=refusal_pb2.REFUSAL_REASON_NOT_A_DATASET,
         )
-    return as_taken(original, steps, Samples(inputs=datasets.calibration(dataset, count))).inputs
+    return datasets.calibration(dataset, count)
 
 
 def as_taken(original: LoadedModel, steps: Sequence[bytes], samples: Samples) -> Samples:

@@ -4,63 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import shutil
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from edgemeter_converters import build, models, recipes
+from edgemeter_converters import golden, models, recipes
 from edgemeter_converters.exceptions import ConversionError
+from edgemeter_converters.exchange import SharedFolder
 from edgemeter_converters.formats.quantization import restore, store
-from edgemeter_converters.worker import (
-    BuildReport,
-    BuildRequest,
+from edgemeter_converters.identity import installed_versions, tool_versions
+from edgemeter_converters.messages import (
     DatasetReport,
-    build_variant,
+    DatasetRequest,
+)
+from edgemeter_converters.worker import (
     inspect_dataset,
-    inspect_model,
-    tool_versions,
 )
 from edgemeter_protos.v1 import refusal_pb2, variant_pb2
+from tests.integration.converters.worker_requests import DATA, Built, exchange, inspected, request, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_tensorflow]
 
 RECIPES = ["float32", "float16", "dynamic", "int8", "int16x8"]
 INTEGER = {"int8": "int8", "int16x8": "int16"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Built:
-    report: BuildReport
-    manifest: variant_pb2.Manifest
-
-
-def request(networks: Path, out_dir: Path, recipe: str, model: str, *, data: bool = True) -> BuildRequest:
-    # Under the names that a blob store would give them: no suffix.
-    blob = out_dir / f"{hashlib.sha256(model.encode()).hexdigest()}"
-    if not blob.exists():
-        shutil.copy(networks / model, blob)
-    return BuildRequest(
-        variant_id=f"{recipe}-of-{Path(model).stem}",
-        model_path=str(blob),
-        model_digest=hashlib.sha256(blob.read_bytes()).hexdigest(),
-        model_file_name=model,
-        dataset_path=str(networks / "patterns.npz") if data else "",
-        dataset_file_name="patterns.npz" if data else "",
-        recipe=recipe,
-        seed=5,
-        out_dir=str(out_dir),
-    )
-
-
-def run(worker: ProcessPoolExecutor, asked: BuildRequest) -> Built:
-    report = worker.submit(build_variant, asked).result(timeout=120)
-    return Built(report=report, manifest=variant_pb2.Manifest.FromString(report.manifest))
 
 
 @pytest.fixture(scope="module")
@@ -74,20 +44,23 @@ def built(
 @pytest.fixture(scope="module")
 def data(networks: Path, tmp_path_factory: pytest.TempPathFactory) -> DatasetReport:
     out_dir = tmp_path_factory.mktemp("data")
-    return inspect_dataset(str(networks / "patterns.npz"), "patterns.npz", str(out_dir))
+    asked = DatasetRequest(
+        exchange=exchange(networks, out_dir, "patterns.keras"), digest=DATA, file_name="patterns.npz"
+    )
+    return inspect_dataset(asked)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_manifest_describes_the_artifact(recipe: str, built: dict[str, Built], data: DatasetReport) -> None:
     report, manifest = built[recipe].report, built[recipe].manifest
-    artifact = Path(report.artifact_path).read_bytes()
+    artifact = Path(report.artifact.path).read_bytes()
     assert manifest.recipe == f"{recipe}@tflite"
     assert (manifest.format, manifest.task, manifest.seed) == ("tflite", "classification", 5)
     assert manifest.artifact_digest == hashlib.sha256(artifact).hexdigest()
     assert manifest.size_bytes == len(artifact)
     assert 0 < manifest.compressed_size_bytes < manifest.size_bytes
     assert manifest.conversion_duration_ns > 0
-    assert dict(manifest.tool_versions) == tool_versions(recipes.parse(recipe))
+    assert dict(manifest.tool_versions) == tool_versions(recipes.parse(recipe), "keras", installed_versions())
     calibrated = recipe in INTEGER
     assert manifest.calibration_digest == (data.calibration_digest if calibrated else "")
     assert list(manifest.notes) == []
@@ -106,13 +79,13 @@ def test_signature_is_a_batch_of_one(recipe: str, built: dict[str, Built]) -> No
 def test_golden_pair_reproduces(recipe: str, built: dict[str, Built]) -> None:
     """As an agent checks it: a fresh interpreter in this process, one sample at a time."""
     report, manifest = built[recipe].report, built[recipe].manifest
-    golden_file = Path(report.golden_path).read_bytes()
+    golden_file = Path(report.golden.path).read_bytes()
     assert manifest.golden.digest == hashlib.sha256(golden_file).hexdigest()
-    with np.load(report.golden_path) as golden:
-        inputs, outputs = golden["input_0"], golden["output_0"]
-    assert (inputs.shape, inputs.dtype) == ((build.GOLDEN_SAMPLES, 12, 12, 1), np.float32)
-    assert (outputs.shape, outputs.dtype) == ((build.GOLDEN_SAMPLES, 10), np.float32)
-    interpreter = Interpreter(model_path=report.artifact_path, num_threads=1)
+    with np.load(report.golden.path) as pair:
+        inputs, outputs = pair["input_0"], pair["output_0"]
+    assert (inputs.shape, inputs.dtype) == ((golden.GOLDEN_SAMPLES, 12, 12, 1), np.float32)
+    assert (outputs.shape, outputs.dtype) == ((golden.GOLDEN_SAMPLES, 10), np.float32)
+    interpreter = Interpreter(model_path=report.artifact.path, num_threads=1)
     interpreter.allocate_tensors()
     place, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     for sample, expected in zip(inputs, outputs, strict=True):
@@ -170,9 +143,11 @@ def test_another_process_makes_the_same_artifacts_and_writes_only_to_the_log(
 
 
 def test_nothing_is_left_but_artifact_golden_pair_and_log(built: dict[str, Built]) -> None:
-    folder = Path(built["int8"].report.artifact_path).parent
+    folder = Path(built["int8"].report.artifact.path).parent
     of_int8 = {path.name for path in folder.iterdir() if "int8-of" in path.name}
-    assert of_int8 == {"int8-of-patterns.tflite", "int8-of-patterns.golden.npz", "int8-of-patterns.log"}
+    assert of_int8 == {
+        f"int8-of-patterns.{suffix}" for suffix in ("tflite", "tflite.zst", "golden.npz", "log")
+    }
     assert not [path for path in folder.iterdir() if path.is_dir()]
 
 
@@ -180,9 +155,10 @@ def test_dataset_report(networks: Path, data: DatasetReport) -> None:
     assert dict(data.splits) == {"training": 900, "calibration": 200, "evaluation": 300}
     (spec,) = (variant_pb2.TensorSpec.FromString(each) for each in data.inputs)
     assert (spec.name, spec.dtype, list(spec.shape), data.classes) == ("input_0", "uint8", [12, 12, 1], 10)
-    with np.load(networks / "patterns.npz") as arrays, np.load(data.inputs_path) as inputs:
+    with np.load(networks / "patterns.npz") as arrays, np.load(data.evaluation_inputs.path) as inputs:
         np.testing.assert_array_equal(inputs["input_0"], arrays["x_test"])
-    with np.load(networks / "patterns.npz") as arrays, np.load(data.labels_path) as labels:
+    assert data.evaluation_labels is not None
+    with np.load(networks / "patterns.npz") as arrays, np.load(data.evaluation_labels.path) as labels:
         np.testing.assert_array_equal(labels["labels"], arrays["y_test"])
 
 
@@ -203,8 +179,9 @@ def test_model_report(
     given: list[list[int]],
     networks: Path,
     worker: ProcessPoolExecutor,
+    tmp_path: Path,
 ) -> None:
-    report = worker.submit(inspect_model, str(networks / model), model).result(timeout=60)
+    report = inspected(worker, exchange(networks, tmp_path, model), model)
     signature = variant_pb2.Signature.FromString(report.signature)
     assert (report.framework, report.parameters, report.task) == ("keras", parameters, task)
     assert [list(spec.shape) for spec in signature.inputs] == taken
@@ -229,6 +206,19 @@ def test_inputs_and_outputs_stay_in_the_model_s_order(
     assert list(manifest.notes) == [
         "Built without data: not scored, and its golden inputs are random numbers."
     ]
+
+
+def test_a_variant_tells_how_far_it_is_from_the_original(built: dict[str, Built]) -> None:
+    for recipe in RECIPES:
+        manifest = built[recipe].manifest
+        assert manifest.macs == built["float32"].manifest.macs > 0
+        assert (manifest.agreement.metric, manifest.agreement.samples) == ("agreement", 300)
+        assert manifest.agreement.value > 0.95
+        assert manifest.output_error.samples == 300
+        assert manifest.conversion_peak_rss_bytes > 100_000_000
+        assert manifest.deterministic
+    decibels = {recipe: built[recipe].manifest.output_error.sqnr_db for recipe in RECIPES}
+    assert decibels["float32"] > 100 > decibels["float16"] > decibels["int16x8"] > decibels["int8"] > 15
 
 
 def test_recurrent_layers_convert(networks: Path, worker: ProcessPoolExecutor, tmp_path: Path) -> None:
@@ -268,7 +258,7 @@ def test_recurrent_layers_convert(networks: Path, worker: ProcessPoolExecutor, t
             "int8",
             True,
             refusal_pb2.REFUSAL_REASON_NOT_A_MODEL,
-            "patterns.npz: models are read from .keras, .h5 files",
+            "patterns.npz: models are read from .keras, .h5, .zip, ",
             id="another kind of file",
         ),
         pytest.param(
@@ -361,8 +351,9 @@ def test_what_is_no_model_is_refused(
 ) -> None:
     assert callable(make)
     make(tmp_path / "blob", networks)
+    blobs = SharedFolder(paths={"net": str(tmp_path / "blob")}, folder=str(tmp_path), checkpoints="")
     with pytest.raises(ConversionError) as refused:
-        worker.submit(inspect_model, str(tmp_path / "blob"), f"net{suffix}").result(timeout=60)
+        inspected(worker, blobs, "net", f"net{suffix}")
     assert refused.value.reason == refusal_pb2.REFUSAL_REASON_NOT_A_MODEL
     assert refused.value.message.startswith(f"net{suffix}: ")
     assert "\n" not in refused.value.message
@@ -376,7 +367,7 @@ def test_what_unpacks_to_too_much_is_refused(
         archive.writestr("config.json", '{"class_name": "Sequential"}')
         archive.writestr("model.weights.h5", bytes(2_000_000))
     assert (tmp_path / "bomb").stat().st_size < 10_000
-    monkeypatch.setattr(models.keras, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr("edgemeter_converters.models.keras.MAX_BYTES", 1_000_000)
     with pytest.raises(ConversionError, match=r"bomb\.keras: it unpacks to 2,000,028 bytes") as refused:
         models.load(tmp_path / "bomb", "bomb.keras")
     assert refused.value.reason == refusal_pb2.REFUSAL_REASON_TOO_LARGE

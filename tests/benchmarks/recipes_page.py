@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,6 +144,7 @@ def written(run: dict[str, Any]) -> str:
     lines += [f"- {each.text}." for each in said if not each.judged]
     for model in models:
         lines += ["", f"### {model.name}", "", model.about, "", *table(model)]
+        lines += _reservations(model.rows)
         missing = [row for row in model.rows if row.refused or row.failed]
         if missing:
             lines += ["", "Not in the table:", ""]
@@ -294,6 +296,15 @@ def _ratio(row: Row, base: Row) -> float | None:
     if row.p50_ns is None or base.p50_ns is None or "void" in (row.verdict, base.verdict):
         return None
     return row.p50_ns / base.p50_ns
+
+
+def _reservations(rows: Iterable[Row]) -> list[str]:
+    """What the stars stand for."""
+    codes = Counter(code for row in rows if row.verdict == "degraded" for code in row.reservations)
+    if not codes:
+        return []
+    counted = ", ".join(f"`{code}` in {number} rows" for code, number in codes.most_common())
+    return ["", f"\\* [degraded](measuring.md#verdicts): {counted}."]
 
 
 def _reasons(rows: Iterable[Row]) -> list[str]:

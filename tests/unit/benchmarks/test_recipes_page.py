@@ -137,6 +137,11 @@ def test_the_prose_stays_and_a_run_survives_json() -> None:
     assert first == f"# Title\n{BEGIN}\n{written(run)}\n{END}\nmore\n"
     assert "- `w4a8@onnx`, `qat@onnx`: refused: no kernels" in first
     assert page(first, run) == first
+    assert "degraded" not in first
+    starred = replace(BASE, recipe="int8@tflite", verdict="degraded", reservations=("wide_interval",))
+    assert "\\* [degraded](measuring.md#verdicts): `wide_interval` in 1 rows." in page(
+        first, {**run, "models": [asdict(model(starred))]}
+    )
     with pytest.raises(ValueError, match="Written by"):
         page("# Title\n", run)
 

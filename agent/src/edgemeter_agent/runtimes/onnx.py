@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgemeter_agent.runtimes.fit import check_fits
 from edgemeter_agent.runtimes.quantization import to_real, to_stored
 from edgemeter_protos.v1 import variant_pb2
 
@@ -70,14 +71,7 @@ class OnnxModel:
 
     def prepare(self, inputs: Sequence[Array]) -> None:
         specs = self.signature.inputs
-        if len(inputs) != len(specs):
-            raise ValueError(f"the model takes {len(specs)} inputs, and {len(inputs)} were given")
-        for number, (array, spec) in enumerate(zip(inputs, specs, strict=True)):
-            if not _fits(array.shape, spec.shape):
-                raise ValueError(
-                    f"input {number} ({spec.name}) takes shape {list(spec.shape)},"
-                    f" and {list(array.shape)} was given"
-                )
+        check_fits(inputs, specs)
         self._prepared = {
             spec.name: to_stored(array, spec) for array, spec in zip(inputs, specs, strict=True)
         }
@@ -102,7 +96,3 @@ def _tensor_spec(argument: Any) -> variant_pb2.TensorSpec:
         # A free dimension has a name or None for its size.
         shape=[size if isinstance(size, int) else -1 for size in argument.shape],
     )
-
-
-def _fits(shape: tuple[int, ...], wanted: Sequence[int]) -> bool:
-    return len(shape) == len(wanted) and all(w in (-1, s) for s, w in zip(shape, wanted, strict=True))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgemeter_agent.runtimes.fit import check_fits
 from edgemeter_agent.runtimes.quantization import to_real, to_stored
 from edgemeter_protos.v1 import variant_pb2
 
@@ -52,14 +53,7 @@ class TfliteModel:
 
     def prepare(self, inputs: Sequence[Array]) -> None:
         specs = self.signature.inputs
-        if len(inputs) != len(specs):
-            raise ValueError(f"the model takes {len(specs)} inputs, and {len(inputs)} were given")
-        for number, (array, spec) in enumerate(zip(inputs, specs, strict=True)):
-            if not _fits(array.shape, spec.shape):
-                raise ValueError(
-                    f"input {number} ({spec.name}) takes shape {list(spec.shape)},"
-                    f" and {list(array.shape)} was given"
-                )
+        check_fits(inputs, specs)
         self._resize([array.shape for array in inputs])
         self._prepared = [
             (index, to_stored(array, spec))
@@ -103,7 +97,3 @@ def _tensor_spec(detail: dict[str, Any]) -> variant_pb2.TensorSpec:
             variant_pb2.AffineQuantization(scale=float(scale), zero_point=int(zero_point))
         )
     return spec
-
-
-def _fits(shape: tuple[int, ...], wanted: Sequence[int]) -> bool:
-    return len(shape) == len(wanted) and all(w in (-1, s) for s, w in zip(shape, wanted, strict=True))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgemeter_agent.runtimes.fit import check_fits
 from edgemeter_agent.runtimes.quantization import to_stored
 from edgemeter_protos.v1 import variant_pb2
 
@@ -21,14 +22,7 @@ def prepared(torch: Any, inputs: Sequence[Array], specs: Sequence[variant_pb2.Te
     """
     if not specs:
         return [torch.from_numpy(np.array(each)) for each in inputs]
-    if len(inputs) != len(specs):
-        raise ValueError(f"the model takes {len(specs)} inputs, and {len(inputs)} were given")
-    for number, (array, spec) in enumerate(zip(inputs, specs, strict=True)):
-        if not _fits(array.shape, spec.shape):
-            raise ValueError(
-                f"input {number} ({spec.name}) takes shape {list(spec.shape)},"
-                f" and {list(array.shape)} was given"
-            )
+    check_fits(inputs, specs)
     return [
         torch.from_numpy(np.array(to_stored(array, spec))) for array, spec in zip(inputs, specs, strict=True)
     ]
@@ -45,7 +39,3 @@ def real(torch: Any, tensor: Any) -> RealArray:
 def dtype_name(tensor: Any) -> str:
     """numpy's name of its element type."""
     return str(tensor.dtype).removeprefix("torch.")
-
-
-def _fits(shape: tuple[int, ...], wanted: Sequence[int]) -> bool:
-    return len(shape) == len(wanted) and all(w in (-1, s) for s, w in zip(shape, wanted, strict=True))

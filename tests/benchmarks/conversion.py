@@ -7,6 +7,7 @@ begin alike carry out what they share, and independent conversions by one worker
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -107,28 +108,22 @@ def turns(kind: str, folder: Path) -> dict[str, list[float]]:
     ours, peer = {"tflite": _tflite, "onnx": _onnx}[kind](folder)
     times: dict[str, list[float]] = {"converting": [], "building": [], "peer": []}
     for turn in range(TURNS[kind] + 1):
-        begin = time.perf_counter()
         # Either goes first in half of the turns.
-        if turn % 2:
-            peer()
-            middle = time.perf_counter()
-            converting = ours()
-            end = time.perf_counter()
-            building_s, peer_s = end - middle, middle - begin
-        else:
-            converting = ours()
-            middle = time.perf_counter()
-            peer()
-            end = time.perf_counter()
-            building_s, peer_s = middle - begin, end - middle
-        if turn:
-            times["converting"].append(converting)
-            times["building"].append(building_s)
-            times["peer"].append(peer_s)
+        for who in ("peer", "ours") if turn % 2 else ("ours", "peer"):
+            # Converters leave cycles by the hundred thousand, which the next one would have to clear away.
+            gc.collect()
+            begin = time.perf_counter()
+            converting_s = ours() if who == "ours" else peer()
+            whole_s = time.perf_counter() - begin
+            if turn and who == "ours":
+                times["converting"].append(converting_s)
+                times["building"].append(whole_s)
+            elif turn:
+                times["peer"].append(whole_s)
     return times
 
 
-Timed = tuple[Callable[[], float], Callable[[], object]]
+Timed = tuple[Callable[[], float], Callable[[], Any]]
 """Builds, and says how many seconds of it the converting took; and the script that only converts."""
 
 

@@ -185,7 +185,7 @@ def claims(models: Sequence[Model]) -> list[Claim]:
         if name in named:
             made += _int8(named[name])
     for model in models:
-        made += _pruned_channels(model)
+        made += [*_pruned_channels(model), *_int8_in_onnx(model)]
     return made + [each for model in models for each in _pruned(model)]
 
 
@@ -214,6 +214,19 @@ def _int8(model: Model) -> list[Claim]:
             )
         ),
     ]
+
+
+def _int8_in_onnx(model: Model) -> list[Claim]:
+    rows = {row.recipe: row for row in model.rows}
+    row, base = (rows.get(f"{step}@onnx") for step in ("int8", "float32"))
+    if row is None or base is None or not _both(row, base):
+        return []
+    speed = _ratio(row, base)
+    if speed is None:
+        return []
+    share = 100 * row.size_bytes / base.size_bytes
+    text = f"{model.name}: `int8@onnx` takes {speed:.2f} of `float32@onnx`'s latency and {share:.1f} % of its size"
+    return [Claim(text=text, judged=False)]
 
 
 def _pruned_channels(model: Model) -> list[Claim]:

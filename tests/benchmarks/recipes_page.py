@@ -224,8 +224,11 @@ def _int8_in_onnx(model: Model) -> list[Claim]:
     speed = _ratio(row, base)
     if speed is None:
         return []
-    share = 100 * row.size_bytes / base.size_bytes
-    text = f"{model.name}: `int8@onnx` takes {speed:.2f} of `float32@onnx`'s latency and {share:.1f} % of its size"
+    size_share = row.size_bytes / base.size_bytes
+    text = (
+        f"{model.name}: `int8@onnx` takes {speed:.2f} of `float32@onnx`'s latency and"
+        f" {100 * size_share:.1f} % of its size"
+    )
     return [Claim(text=text, judged=False)]
 
 

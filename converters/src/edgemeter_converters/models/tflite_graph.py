@@ -89,9 +89,10 @@ def read(content: bytes) -> tuple[Graph, ...]:
     kinds = _names(schema.BuiltinOperator)
     dtypes = {number: name.lower() for number, name in _names(schema.TensorType).items()}
     codes = [_kind(code, kinds) for code in model.operatorCodes]
+    contents = [_content(buffer, content) for buffer in model.buffers]
     graphs = []
     for graph in model.subgraphs:
-        tensors = tuple(_tensor(each, model.buffers, dtypes) for each in graph.tensors)
+        tensors = tuple(_tensor(each, contents, dtypes) for each in graph.tensors)
         graphs.append(
             Graph(
                 tensors=tensors,
@@ -146,6 +147,9 @@ def with_signature(content: bytes) -> bytes:
     named.inputs = _tensor_maps(schema, "input", model.subgraphs[0].inputs)
     named.outputs = _tensor_maps(schema, "output", model.subgraphs[0].outputs)
     model.signatureDefs = [named]
+    for buffer in model.buffers:
+        # What lies behind the flatbuffer is moved into it: the new one ends elsewhere.
+        buffer.data, buffer.offset, buffer.size = _content(buffer, content), 0, 0
     builder = flatbuffers.Builder(len(content) + 1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -184,8 +188,19 @@ def _places(places: Any) -> tuple[int, ...]:
     return () if places is None else tuple(int(place) for place in places)
 
 
-def _tensor(tensor: Any, buffers: Sequence[Any], dtypes: dict[int, str]) -> Tensor:
-    data = buffers[tensor.buffer].data if tensor.buffer else None
+def _content(buffer: Any, content: bytes) -> NDArray[np.uint8] | None:
+    """A buffer's bytes, which may lie behind the flatbuffer in the same file; None where it has none.
+
+    schema.fbs: an offset of 0 or 1 is none.
+    """
+    if buffer.data is not None and len(buffer.data):
+        return np.asarray(buffer.data, dtype=np.uint8)
+    if buffer.offset > 1 and buffer.size:
+        return np.frombuffer(content, dtype=np.uint8, count=buffer.size, offset=buffer.offset)
+    return None
+
+
+def _tensor(tensor: Any, contents: Sequence[NDArray[np.uint8] | None], dtypes: dict[int, str]) -> Tensor:
     quantization = tensor.quantization
     scales = None if quantization is None else quantization.scale
     zero_points = None if quantization is None else quantization.zeroPoint
@@ -193,7 +208,7 @@ def _tensor(tensor: Any, buffers: Sequence[Any], dtypes: dict[int, str]) -> Tens
         name=(tensor.name or b"").decode(errors="replace"),
         dtype=dtypes[tensor.type],
         shape=_places(tensor.shape),
-        data=None if data is None or len(data) == 0 else np.asarray(data, dtype=np.uint8),
+        data=contents[tensor.buffer] if tensor.buffer else None,
         buffer=tensor.buffer,
         scales=np.asarray([] if scales is None else scales, dtype=np.float32),
         zero_points=np.asarray([] if zero_points is None else zero_points, dtype=np.int64),

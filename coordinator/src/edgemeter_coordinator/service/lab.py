@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -11,12 +11,9 @@ import grpc.aio
 from sqlalchemy import Connection
 
 from edgemeter_converters import recipes
-from edgemeter_converters.exceptions import ConversionError
 from edgemeter_coordinator.authority import Authority
-from edgemeter_coordinator.conversion.cluster import WorkerDiedError
 from edgemeter_coordinator.conversion.engine import ConversionEngine
 from edgemeter_coordinator.conversion.ground import ground
-from edgemeter_coordinator.conversion.workbench import refused
 from edgemeter_coordinator.refusal import Refused
 from edgemeter_coordinator.schedule.selecting import NoDeviceMatchesError, select
 from edgemeter_coordinator.service import access, bounds, study_view, submission, suitability
@@ -26,12 +23,12 @@ from edgemeter_coordinator.service.pricing import Price, prices
 from edgemeter_coordinator.service.scoring import Scorer
 from edgemeter_coordinator.service.sessions import Sessions
 from edgemeter_coordinator.service.study_view import BoardView, StudyRows
+from edgemeter_coordinator.service.variants import Variants, conversion_refusals
 from edgemeter_coordinator.store import datasets, devices, jobs, models, results, studies, tokens, variants
 from edgemeter_coordinator.store.database import Database
 from edgemeter_coordinator.store.datasets import DatasetRow
 from edgemeter_coordinator.store.models import ModelRow
 from edgemeter_coordinator.store.results import StoredResult
-from edgemeter_coordinator.store.variants import VariantRow
 from edgemeter_protos import PROTOCOL_VERSION
 from edgemeter_protos.v1 import fleet_pb2, lab_pb2, lab_pb2_grpc, refusal_pb2
 
@@ -39,8 +36,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 USUAL_STUDIES = 50
 MOST_STUDIES = 1000
-USUAL_VARIANTS = 100
-MOST_VARIANTS = 1000
 JOIN_TTL_S = 3600
 LONGEST_TTL_S = 10 * 365 * 24 * 3600
 MOST_USES = 10_000
@@ -66,6 +61,7 @@ class LabService(lab_pb2_grpc.LabServicer):
         self._database = database
         self._catalogue = catalogue
         self._conversion = conversion
+        self._variants = Variants(database=database, conversion=conversion)
         self._scorer = scorer
         self._sessions = sessions
         self._changes = changes
@@ -128,35 +124,22 @@ class LabService(lab_pb2_grpc.LabServicer):
     async def ListVariants(  # noqa: N802
         self, request: lab_pb2.ListVariantsRequest, _context: Context
     ) -> lab_pb2.ListVariantsResponse:
-        limit = min(request.limit or USUAL_VARIANTS, MOST_VARIANTS)
-        shown = await self._database.transact(_variants, request.model, limit)
-        return lab_pb2.ListVariantsResponse(variants=shown)
+        return await self._variants.listed(request)
 
     async def GetVariant(  # noqa: N802
         self, request: lab_pb2.GetVariantRequest, _context: Context
     ) -> lab_pb2.GetVariantResponse:
-        return lab_pb2.GetVariantResponse(variant=await self._database.transact(_variant, request.variant))
+        return await self._variants.one(request)
 
     async def RebuildVariant(  # noqa: N802
         self, request: lab_pb2.RebuildVariantRequest, _context: Context
     ) -> lab_pb2.RebuildVariantResponse:
-        row = await self._database.transact(_ready, request.variant)
-        assert row.manifest is not None
-        with _refusals():
-            rebuilt = await self._conversion.rebuild(row)
-        return lab_pb2.RebuildVariantResponse(
-            same=rebuilt.artifact_digest == row.manifest.artifact_digest,
-            earlier=row.manifest,
-            rebuilt=rebuilt,
-        )
+        return await self._variants.rebuilt(request)
 
     async def InspectLayers(  # noqa: N802
         self, request: lab_pb2.InspectLayersRequest, _context: Context
     ) -> lab_pb2.InspectLayersResponse:
-        row = await self._database.transact(_ready, request.variant)
-        with _refusals():
-            layers = await self._conversion.layers(row)
-        return lab_pb2.InspectLayersResponse(layers=layers)
+        return await self._variants.layers(request)
 
     # Studies.
 
@@ -165,7 +148,7 @@ class LabService(lab_pb2_grpc.LabServicer):
     ) -> lab_pb2.CreateStudyResponse:
         submission.check_plan(request)
         model, dataset = await self._database.transact(_model_and_data, request)
-        with _refusals():
+        with conversion_refusals():
             installed = await self._conversion.installed_versions()
         read = suitability.read_recipes(request.recipes, model.framework, installed)
         if any(recipes.needs_training(each.recipe) for each in read):
@@ -330,17 +313,6 @@ class LabService(lab_pb2_grpc.LabServicer):
         return await self._database.transact(results.of_study, study_id, include_late)
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """What a conversion fails with, as a refusal."""
-    try:
-        yield
-    except ConversionError as error:
-        raise refused(error) from error
-    except WorkerDiedError as error:
-        raise Refused(refusal_pb2.REFUSAL_REASON_UNSPECIFIED, str(error)) from error
-
-
 def _model_and_data(
     connection: Connection, request: lab_pb2.CreateStudyRequest
 ) -> tuple[ModelRow, DatasetRow]:
@@ -348,38 +320,6 @@ def _model_and_data(
         submission.find_model(connection, request.model),
         submission.find_dataset(connection, request.dataset),
     )
-
-
-def _variants(connection: Connection, model: str, limit: int) -> list[lab_pb2.Variant]:
-    digest = submission.find_model(connection, model).digest if model else None
-    model_names = {row.digest: row.name for row in models.every(connection)}
-    dataset_names = {row.digest: row.name for row in datasets.every(connection)}
-    return [
-        study_view.variant(
-            row,
-            model_name=model_names[row.model_digest],
-            dataset_name=dataset_names[row.dataset_digest],
-        )
-        for row in variants.newest(connection, limit, model_digest=digest)
-    ]
-
-
-def _variant(connection: Connection, reference: str) -> lab_pb2.Variant:
-    row = submission.find_variant(connection, reference)
-    model = models.by_digest(connection, row.model_digest)
-    dataset = datasets.by_digest(connection, row.dataset_digest)
-    assert model is not None
-    assert dataset is not None
-    return study_view.variant(row, model_name=model.name, dataset_name=dataset.name)
-
-
-def _ready(connection: Connection, reference: str) -> VariantRow:
-    row = submission.find_variant(connection, reference)
-    bounds.check(
-        row.state == "ready" and row.manifest is not None,
-        f"variant {row.id} ({row.recipe}) is {row.state}: only one that is ready can be looked into",
-    )
-    return row
 
 
 def _found(connection: Connection, reference: str) -> StudyRows:

@@ -259,10 +259,12 @@ def _static(network: Any, inputs: tuple[Any, ...], encoding: Encoding) -> Any:
     mapping = get_default_qconfig_mapping("fbgemm").set_global(chosen)
     for kind in _KEPT_IN_FLOAT:
         mapping.set_object_type(getattr(torch.nn, kind), None)
+    network = copy.deepcopy(network)
     for name, module in network.named_modules():
-        if _quantizable(module) and any(fnmatchcase(name, pattern) for pattern in options.keep):
+        kept = any(fnmatchcase(name, pattern) for pattern in options.keep)
+        if _quantizable(module) and (kept or not _padded_by_numbers(module)):
             mapping.set_module_name(name, None)
-    prepared = prepare_fx(copy.deepcopy(network), mapping, inputs)
+    prepared = prepare_fx(network, mapping, inputs)
     for at in range(len(encoding.calibration[0])):
         prepared(*(torch.from_numpy(each[at : at + 1].copy()) for each in encoding.calibration))
     return convert_fx(prepared)
@@ -283,6 +285,25 @@ def _quantizable(module: Any) -> bool:
     import torch
 
     return isinstance(module, torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d)
+
+
+def _padded_by_numbers(module: Any) -> bool:
+    """Whether the layer's padding is in numbers, where it can be: integer convolutions know no "same".
+
+    False for one that would need more on one side than on the other.
+    """
+    padding = getattr(module, "padding", None)
+    if not isinstance(padding, str):
+        return True
+    # torch, Conv2d: what "same" adds to both sides together; it takes no stride.
+    both = [
+        dilation * (size - 1) if padding == "same" else 0
+        for dilation, size in zip(module.dilation, module.kernel_size, strict=True)
+    ]
+    if any(each % 2 for each in both):
+        return False
+    module.padding = tuple(each // 2 for each in both)
+    return True
 
 
 @contextmanager

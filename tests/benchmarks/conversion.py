@@ -7,8 +7,6 @@ begin alike carry out what they share, and independent conversions by one worker
 
 from __future__ import annotations
 
-import gc
-import hashlib
 import json
 import os
 import statistics
@@ -16,32 +14,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
+from edgemeter_coordinator.sdk import settings
+from edgemeter_coordinator.sdk.lab import Lab
+from edgemeter_coordinator.sdk.study import Study
+from edgemeter_protos.v1 import lab_pb2
+from tests.benchmarks import converter_turns
+from tests.benchmarks.figures import Figure, median_ratio
+from tests.benchmarks.zoo import pictures, resnet
+from tests.desk import Desk, until
 
-import numpy as np  # noqa: E402
-
-from edgemeter_coordinator.sdk import settings  # noqa: E402
-from edgemeter_coordinator.sdk.lab import Lab  # noqa: E402
-from edgemeter_coordinator.sdk.study import Study  # noqa: E402
-from edgemeter_protos.v1 import lab_pb2, variant_pb2  # noqa: E402
-from tests.benchmarks.figures import Figure, median_ratio  # noqa: E402
-from tests.benchmarks.zoo import lite0, pictures, resnet  # noqa: E402
-from tests.desk import Desk, until  # noqa: E402
-
-TURNS = {"tflite": 9, "onnx": 5}
 WHAT = {"tflite": "ResNet, Keras to int8@tflite", "onnx": "EfficientNet-lite0, torch to int8@onnx"}
 PEER = {"tflite": "TFLiteConverter", "onnx": "torch.onnx and quantize_static"}
-
-PIXELS = variant_pb2.Preprocessing(scale=1 / 255)
-CENTRED = variant_pb2.Preprocessing(scale=1 / 255, mean=[0.5], std=[0.5], channels_first=True)
-"""What resnet.PREPROCESSING and lite0.PREPROCESSING say."""
 
 CACHED_STUDIES = 20
 ROUNDS = 3
@@ -55,7 +42,7 @@ def measure() -> list[Figure]:
         resnet.write(folder / "resnet.h5")
         pictures.write_cifar(folder / "cifar.npz")
         pictures.write_imagenet(folder / "imagenet.npz")
-        figures = [figure for kind in TURNS for figure in _beside_the_converter(kind, folder)]
+        figures = [figure for kind in converter_turns.TURNS for figure in _beside_the_converter(kind, folder)]
         figures += _ready_and_shared(folder)
         return [*figures, _two_workers(folder)]
 
@@ -67,7 +54,10 @@ def _beside_the_converter(kind: str, folder: Path) -> list[Figure]:
     # zoo.lite0 is named by a function's path, as a user would.
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(
-        [sys.executable, __file__, kind, folder], capture_output=True, text=True, env=environment
+        [sys.executable, converter_turns.__file__, kind, folder],
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
@@ -98,175 +88,6 @@ def _beside_the_converter(kind: str, folder: Path) -> list[Figure]:
             met=None,
         ),
     ]
-
-
-def turns(kind: str, folder: Path) -> dict[str, list[float]]:
-    """Seconds of each turn, after one of each that is not counted. For a process of its own."""
-    from edgemeter_converters import process
-
-    process.prepare()
-    ours, peer = {"tflite": _tflite, "onnx": _onnx}[kind](folder)
-    times: dict[str, list[float]] = {"converting": [], "building": [], "peer": []}
-    for turn in range(TURNS[kind] + 1):
-        # Either goes first in half of the turns.
-        for who in ("peer", "ours") if turn % 2 else ("ours", "peer"):
-            # Converters leave cycles by the hundred thousand, which the next one would have to clear away.
-            gc.collect()
-            begin = time.perf_counter()
-            converting_s = ours() if who == "ours" else peer()
-            whole_s = time.perf_counter() - begin
-            if turn and who == "ours":
-                times["converting"].append(converting_s)
-                times["building"].append(whole_s)
-            elif turn:
-                times["peer"].append(whole_s)
-    return times
-
-
-Timed = tuple[Callable[[], float], Callable[[], Any]]
-"""Builds, and says how many seconds of it the converting took; and the script that only converts."""
-
-
-def _tflite(folder: Path) -> Timed:
-    import keras
-    import tensorflow as tf
-
-    network = keras.models.load_model(folder / "resnet.h5", compile=False)
-    with np.load(folder / "cifar.npz") as arrays:
-        samples = (arrays["x_train"] / 255).astype(np.float32)
-
-    def peer() -> bytes:
-        with tempfile.TemporaryDirectory() as saved:
-            specs = [keras.InputSpec(shape=(1, 32, 32, 3), dtype="float32")]
-            network.export(saved, input_signature=specs, verbose=False)
-            converter = tf.lite.TFLiteConverter.from_saved_model(saved)
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: ([each[None]] for each in samples)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = converter.inference_output_type = tf.int8
-            return bytes(converter.convert())
-
-    return _builder(folder, "int8@tflite", folder / "resnet.h5", "cifar.npz", PIXELS), peer
-
-
-def _onnx(folder: Path) -> Timed:
-    import onnx
-    import torch
-    from onnxruntime import quantization as ort
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    from edgemeter_converters.formats import onnx as ours
-    from edgemeter_converters.formats import onnx_integer
-
-    module, examples = lite0.net()
-    with np.load(folder / "imagenet.npz") as arrays:
-        samples = ((arrays["x_train"] / 255 - 0.5) / 0.5).astype(np.float32).transpose(0, 3, 1, 2)
-
-    class Reader(ort.CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._left = iter(samples)
-
-        def get_next(self) -> dict[str, Any] | None:
-            sample = next(self._left, None)
-            return None if sample is None else {"input_0": sample[None]}
-
-    def peer() -> int:
-        with tempfile.TemporaryDirectory() as name:
-            exported, prepared, integer = (str(Path(name, each)) for each in ("a.onnx", "b.onnx", "c.onnx"))
-            program = torch.export.export(module, examples)
-            names = {"input_names": ["input_0"], "output_names": ["output_0"]}
-            torch.onnx.export(
-                program,
-                (),
-                exported,
-                dynamo=True,
-                opset_version=18,
-                external_data=False,
-                verbose=False,
-                **names,
-            )
-            quant_pre_process(exported, prepared, skip_symbolic_shape=True)
-            ort.quantize_static(
-                prepared,
-                integer,
-                Reader(),
-                quant_format=ort.QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=ort.QuantType.QInt8,
-                weight_type=ort.QuantType.QInt8,
-            )
-            return len(onnx.load(integer).graph.node)
-
-    build = _builder(folder, "int8@onnx", "zoo.lite0:net", "imagenet.npz", CENTRED)
-
-    def forgetful() -> float:
-        # What a worker keeps for the next variant of the same model would spare it the work.
-        ours._graphs.clear()
-        onnx_integer._ranges.clear()
-        return build()
-
-    return forgetful, peer
-
-
-def _builder(
-    folder: Path, recipe: str, model: Path | str, data: str, preprocessing: variant_pb2.Preprocessing
-) -> Callable[[], float]:
-    """Builds the recipe's variant as a worker that has the model loaded does."""
-    from edgemeter_converters import messages, worker
-    from edgemeter_converters.exchange import SharedFolder
-
-    paths: dict[str, str] = {}
-
-    def blob(path: str | Path) -> str:
-        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        paths[digest] = str(path)
-        return digest
-
-    def exchange(name: str) -> SharedFolder:
-        out = folder / recipe / name
-        out.mkdir(parents=True)
-        return SharedFolder(paths=paths, folder=str(out), checkpoints=str(folder / "checkpoints"))
-
-    dataset = worker.inspect_dataset(
-        messages.DatasetRequest(exchange=exchange("data"), digest=blob(folder / data), file_name=data)
-    )
-    if isinstance(model, Path):
-        digest, file_name = blob(model), model.name
-    else:
-        report = worker.inspect_model(
-            messages.ModelRequest(
-                exchange=exchange("model"),
-                source=messages.ModelSource(digest="", file_name="", allowed=("zoo",)),
-                function=model,
-            )
-        )
-        assert report.made is not None
-        digest, file_name = blob(report.made.path), report.made_file_name
-    source = messages.ModelSource(
-        digest=digest,
-        file_name=file_name,
-        allowed=("zoo",),
-        preprocessing=(preprocessing.SerializeToString(),),
-    )
-    canonical, count = blob(dataset.canonical.path), iter(range(1000))
-
-    def build() -> float:
-        variant_id = f"variant-{next(count)}"
-        built = worker.build_variant(
-            messages.BuildRequest(
-                exchange=exchange(variant_id),
-                variant_id=variant_id,
-                model=source,
-                dataset_digest=canonical,
-                recipe=recipe,
-                start=None,
-                stages=(),
-                seed=0,
-            )
-        )
-        return variant_pb2.Manifest.FromString(built.manifest).conversion_duration_ns / 1e9
-
-    return build
 
 
 # Over a coordinator.
@@ -396,7 +217,3 @@ def _is_queued(study: lab_pb2.Study) -> bool:
     return all(each.state == lab_pb2.VARIANT_STATE_READY for each in study.variants) and all(
         each.state == lab_pb2.JOB_STATE_QUEUED for each in study.jobs
     )
-
-
-if __name__ == "__main__":
-    print(json.dumps(turns(sys.argv[1], Path(sys.argv[2]))))

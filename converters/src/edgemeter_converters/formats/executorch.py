@@ -23,6 +23,7 @@ from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.formats import executorch_constants
 from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.formats.torch_artifact import one_thread, run_samples
+from edgemeter_converters.formats.torch_options import options_refusal
 from edgemeter_converters.models import bridge
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
@@ -77,13 +78,7 @@ class ExecuTorch:
             )
         if precision is Precision.FLOAT32:
             return ""
-        if options.io == "int8":
-            return "an ExecuTorch file for XNNPACK takes and gives float32"
-        if options.operators == "qoperator":
-            return "operators=qoperator is ONNX's"
-        if options.calibration_method not in _METHODS:
-            return f"torchao has no observer for method={options.calibration_method}"
-        return ""
+        return options_refusal(options, "an ExecuTorch file for XNNPACK", "torchao", _METHODS)
 
     def deterministic(self, framework: str, precision: Precision) -> bool:  # noqa: ARG002
         return True

@@ -25,6 +25,7 @@ from google.protobuf import json_format
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.formats.torch_artifact import TorchArtifact, one_thread
+from edgemeter_converters.formats.torch_options import options_refusal
 from edgemeter_converters.models import bridge
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
@@ -68,13 +69,7 @@ class TorchScript:
             return "torch quantizes modules that it can trace itself, given as package.module:function"
         if precision is Precision.DYNAMIC_INT8:
             return ""
-        if options.io == "int8":
-            return "a TorchScript takes and gives float32"
-        if options.operators == "qoperator":
-            return "operators=qoperator is ONNX's"
-        if options.calibration_method not in _METHODS:
-            return f"torch has no observer for method={options.calibration_method}"
-        return ""
+        return options_refusal(options, "a TorchScript", "torch", _METHODS)
 
     def deterministic(self, framework: str, precision: Precision) -> bool:  # noqa: ARG002
         return True

@@ -59,6 +59,16 @@ def test_quality_is_real_on_both_sides(rows: list[dict[str, Any]]) -> None:
         assert quality["baseline_value"] == rows[0]["quality"]["coordinator_value"]
 
 
+def test_neither_coordinator_nor_agent_holds_a_framework(rows: list[dict[str, Any]], office: Desk) -> None:
+    """Converting and running are for processes of their own, which may die."""
+    assert rows
+    for process in office.started[:2]:
+        mapped = Path(f"/proc/{process.pid}/maps").read_text()
+        assert "grpc" in mapped
+        for library in ("tensorflow", "torch", "onnxruntime", "ai_edge_litert"):
+            assert f"/{library}/" not in mapped
+
+
 def test_sizes_tell_the_compression(rows: list[dict[str, Any]]) -> None:
     size = {row["recipe"].split("@")[0]: row["size_bytes"] for row in rows}
     assert len(set(size.values())) == len(RECIPES)

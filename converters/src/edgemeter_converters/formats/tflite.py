@@ -19,7 +19,6 @@ from edgemeter_converters.formats import tflite_quantizer, tflite_tensorflow, tf
 from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.formats.tflite_artifact import TFLiteArtifact
 from edgemeter_converters.models import tflite as tflite_model
-from edgemeter_converters.models import tflite_graph
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
 from edgemeter_protos.v1 import variant_pb2
@@ -108,6 +107,8 @@ class TFLite:
         Raises:
             ConversionError: a tool refuses the model; its reason in one line.
         """
+        from edgemeter_converters.models import tflite_packing
+
         precision = encoding.precision
         if model.framework == "tflite":
             content = tflite_model.content_of(model)
@@ -120,16 +121,20 @@ class TFLite:
                     f"{found.value}@tflite measures it as it is"
                 )
         if precision is Precision.FLOAT32:
-            return self._as_float32(model, encoding)
-        if _tensorflow_alone(model.framework, precision, encoding.options):
-            return tflite_tensorflow.convert(model, encoding)
-        return tflite_quantizer.quantize(self._as_float32(model, encoding), encoding)
+            content = self._as_float32(model, encoding)
+        elif _tensorflow_alone(model.framework, precision, encoding.options):
+            content = tflite_tensorflow.convert(model, encoding)
+        else:
+            content = tflite_quantizer.quantize(self._as_float32(model, encoding), encoding)
+        return tflite_packing.repacked(content)
 
     def open(self, content: bytes) -> TFLiteArtifact:
         return TFLiteArtifact(content)
 
     def _as_float32(self, model: LoadedModel, encoding: Encoding) -> bytes:
         """The last one is kept: a search for layers to keep in float quantizes one file many times."""
+        from edgemeter_converters.models import tflite_packing
+
         # Integers know no loops; the file that they are made from has none either.
         unroll = encoding.precision in tflite_quantizer.STATIC and tflite_tensorflow.has_loops(model)
         facts = (encoding.input_shapes, unroll)
@@ -147,7 +152,7 @@ class TFLite:
         elif model.framework in _TORCH:
             content = tflite_torch.convert(model, plain)
         else:
-            content = tflite_graph.with_signature(tflite_model.content_of(model))
+            content = tflite_packing.with_signature(tflite_model.content_of(model))
         self._float32 = _LastFloat32(model=weakref.ref(model), facts=facts, content=content)
         return content
 

@@ -89,7 +89,7 @@ def read(content: bytes) -> tuple[Graph, ...]:
     kinds = _names(schema.BuiltinOperator)
     dtypes = {number: name.lower() for number, name in _names(schema.TensorType).items()}
     codes = [_kind(code, kinds) for code in model.operatorCodes]
-    contents = [_content(buffer, content) for buffer in model.buffers]
+    contents = [constant_bytes(buffer, content) for buffer in model.buffers]
     graphs = []
     for graph in model.subgraphs:
         tensors = tuple(_tensor(each, contents, dtypes) for each in graph.tensors)
@@ -133,37 +133,6 @@ def ordered(content: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> by
     return bytes(changed)
 
 
-def with_signature(content: bytes) -> bytes:
-    """The file, with a signature that names its inputs and outputs where it has none."""
-    import flatbuffers  # type: ignore[import-untyped]
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    if model.signatureDefs:
-        return content
-    named = schema.SignatureDefT()
-    named.signatureKey = b"serving_default"
-    named.subgraphIndex = 0
-    named.inputs = _tensor_maps(schema, "input", model.subgraphs[0].inputs)
-    named.outputs = _tensor_maps(schema, "output", model.subgraphs[0].outputs)
-    model.signatureDefs = [named]
-    for buffer in model.buffers:
-        # What lies behind the flatbuffer is moved into it: the new one ends elsewhere.
-        buffer.data, buffer.offset, buffer.size = _content(buffer, content), 0, 0
-    builder = flatbuffers.Builder(len(content) + 1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-def _tensor_maps(schema: Any, kind: str, places: Sequence[int]) -> list[Any]:
-    maps = []
-    for at, place in enumerate(places):
-        each = schema.TensorMapT()
-        each.name, each.tensorIndex = f"{kind}_{at}".encode(), int(place)
-        maps.append(each)
-    return maps
-
-
 def _signature(content: bytes | bytearray) -> tuple[Any, Any]:
     from ai_edge_litert import schema_py_generated as schema
 
@@ -188,7 +157,7 @@ def _places(places: Any) -> tuple[int, ...]:
     return () if places is None else tuple(int(place) for place in places)
 
 
-def _content(buffer: Any, content: bytes) -> NDArray[np.uint8] | None:
+def constant_bytes(buffer: Any, content: bytes) -> NDArray[np.uint8] | None:
     """A buffer's bytes, which may lie behind the flatbuffer in the same file; None where it has none.
 
     schema.fbs: an offset of 0 or 1 is none.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -148,8 +147,6 @@ async def test_a_study_from_conversion_to_scored_results(
     assert study.state == lab_pb2.STUDY_STATE_CONVERTING
     await board.told("nudge")
     study = await laboratory.watched(study.name, lab_pb2.STUDY_STATE_MEASURING)
-    assert "tensorflow" not in sys.modules
-    assert "keras" not in sys.modules
     assert [variant.state for variant in study.variants] == [lab_pb2.VARIANT_STATE_READY] * 2
     baseline = study.variants[0].manifest.quality
     assert baseline.metric == "top1"

@@ -17,6 +17,22 @@ if TYPE_CHECKING:
     RealArray = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """How a model is to be loaded.
+
+    Attributes:
+        batch_size: samples that go through the model at once. A loader makes a model whose batch dimension is
+            free, or can be resized, take that many, and raises ValueError for one that can't.
+        accelerator: as in Plan.accelerator; empty for the runtime's usual one. A loader raises ValueError for
+            one that it does not have here, and where the runtime would fall back to another without a word.
+    """
+
+    threads: int = 1
+    batch_size: int = 1
+    accelerator: str = ""
+
+
 class LoadedModel(Protocol):
     """A model in a runtime, ready to be asked.
 
@@ -26,6 +42,13 @@ class LoadedModel(Protocol):
     """
 
     signature: variant_pb2.Signature
+    """As loaded: with the batch that was asked for."""
+
+    ran_on: str
+    """What computes: "CPU (XNNPACK)", "CPUExecutionProvider", "CUDAExecutionProvider", …"""
+
+    def arena_bytes(self) -> int | None:
+        """The runtime's own account of its tensors' memory; None where it gives none."""
 
     def prepare(self, inputs: Sequence[Array]) -> None:
         """Sets the sample that queries run: real values of any dtype, one array an input, batch first. Raises
@@ -48,7 +71,7 @@ class RuntimeKind:
     """The import package."""
     distribution: str
     module: str
-    """Our module; it has `loader(package)`, which imports the package and returns (path, threads) ->
+    """Our module; it has `loader(package)`, which imports the package and returns (path, options) ->
     model."""
     formats: tuple[str, ...]
     numpy_below: int | None = None
@@ -122,11 +145,11 @@ def kind(name: str) -> RuntimeKind:
     )
 
 
-def loader(runtime: RuntimeKind) -> Callable[[str, int], LoadedModel]:
-    """Imports the runtime, and gives the function (artifact path, threads) that loads a model into it.
+def loader(runtime: RuntimeKind) -> Callable[[str, LoadOptions], LoadedModel]:
+    """Imports the runtime, and gives the function (artifact path, options) that loads a model into it.
 
     What the import takes is therefore no part of a model's load time. Raises ImportError.
     """
     module: Any = import_module(runtime.module)
-    load: Callable[[str, int], LoadedModel] = module.loader(runtime.package)
+    load: Callable[[str, LoadOptions], LoadedModel] = module.loader(runtime.package)
     return load

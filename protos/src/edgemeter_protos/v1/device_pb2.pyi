@@ -24,18 +24,28 @@ class RuntimeFacts(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    RAN_ON_FIELD_NUMBER: _builtins.int
+    ACCELERATORS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"litert", "tflite-runtime", …"""
     version: _builtins.str
+    ran_on: _builtins.str
+    """What really computed: "CPU (XNNPACK)", "CUDAExecutionProvider", …; empty in a board's facts."""
+    @_builtins.property
+    def accelerators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Accelerators that can be asked for here, in a board's facts."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         version: _builtins.str = ...,
+        ran_on: _builtins.str = ...,
+        accelerators: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerators", b"accelerators", "name", b"name", "ran_on", b"ran_on", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -49,18 +59,59 @@ class MeterFacts(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     COVERAGE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    RAILS_FIELD_NUMBER: _builtins.int
+    RATE_HZ_FIELD_NUMBER: _builtins.int
+    RESOLUTION_MW_FIELD_NUMBER: _builtins.int
+    GAIN_ERROR_FIELD_NUMBER: _builtins.int
+    OFFSET_ERROR_MW_FIELD_NUMBER: _builtins.int
+    LAG_NS_FIELD_NUMBER: _builtins.int
+    HAS_COUNTER_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    CALIBRATED_GAIN_FIELD_NUMBER: _builtins.int
+    CALIBRATED_OFFSET_MW_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     coverage: _builtins.str
     """"module", "board", "wall" or what else it covers."""
+    kind: _builtins.str
+    """"ina3221", "pmic", "rapl", "exec", …"""
+    rate_hz: _builtins.float
+    """Readings a second."""
+    resolution_mw: _builtins.float
+    """Smallest step of the total."""
+    gain_error: _builtins.float
+    """Standard uncertainty of the gain, as a share."""
+    offset_error_mw: _builtins.float
+    lag_ns: _builtins.int
+    """Time constant of a first-order lag; 0 for none."""
+    has_counter: _builtins.bool
+    """It counts energy itself."""
+    detail: _builtins.str
+    calibrated_gain: _builtins.float
+    """What a calibration found and readings were corrected by; 1 and 0 without one."""
+    calibrated_offset_mw: _builtins.float
+    @_builtins.property
+    def rails(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         coverage: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        rails: _abc.Iterable[_builtins.str] | None = ...,
+        rate_hz: _builtins.float = ...,
+        resolution_mw: _builtins.float = ...,
+        gain_error: _builtins.float = ...,
+        offset_error_mw: _builtins.float = ...,
+        lag_ns: _builtins.int = ...,
+        has_counter: _builtins.bool = ...,
+        detail: _builtins.str = ...,
+        calibrated_gain: _builtins.float = ...,
+        calibrated_offset_mw: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibrated_gain", b"calibrated_gain", "calibrated_offset_mw", b"calibrated_offset_mw", "coverage", b"coverage", "detail", b"detail", "gain_error", b"gain_error", "has_counter", b"has_counter", "kind", b"kind", "lag_ns", b"lag_ns", "name", b"name", "offset_error_mw", b"offset_error_mw", "rails", b"rails", "rate_hz", b"rate_hz", "resolution_mw", b"resolution_mw"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ from edgemeter_protos.v1 import result_pb2 as edgemeter_dot_v1_dot_result__pb2
 from edgemeter_protos.v1 import variant_pb2 as edgemeter_dot_v1_dot_variant__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65\x64gemeter/v1/engine.proto\x12\x0c\x65\x64gemeter.v1\x1a\x19\x65\x64gemeter/v1/device.proto\x1a\x17\x65\x64gemeter/v1/plan.proto\x1a\x19\x65\x64gemeter/v1/result.proto\x1a\x1a\x65\x64gemeter/v1/variant.proto\"\x87\x01\n\tEngineJob\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.edgemeter.v1.Plan\x12-\n\x08variants\x18\x02 \x03(\x0b\x32\x1b.edgemeter.v1.EngineVariant\x12\x17\n\x0f\x65valuation_path\x18\x03 \x01(\t\x12\x10\n\x08work_dir\x18\x04 \x01(\t\"\x99\x02\n\rEngineVariant\x12\x12\n\nvariant_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x15\n\rartifact_path\x18\x04 \x01(\t\x12\x13\n\x0bgolden_path\x18\x05 \x01(\t\x12(\n\x06golden\x18\x06 \x01(\x0b\x32\x18.edgemeter.v1.GoldenPair\x12\x32\n\x08runtimes\x18\x07 \x03(\x0b\x32 .edgemeter.v1.RuntimeRequirement\x12\x17\n\x0f\x61rtifact_digest\x18\x08 \x01(\t\x12\x32\n\rpreprocessing\x18\t \x03(\x0b\x32\x1b.edgemeter.v1.Preprocessing\"\xd0\x01\n\x0b\x45ngineEvent\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.edgemeter.v1.EngineProgressH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.edgemeter.v1.EngineResultH\x00\x12(\n\x04\x64one\x18\x03 \x01(\x0b\x32\x18.edgemeter.v1.EngineDoneH\x00\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1b.edgemeter.v1.EngineFailureH\x00\x42\x07\n\x05\x65vent\"1\n\x0e\x45ngineProgress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\r\n\x05phase\x18\x02 \x01(\t\"`\n\x0c\x45ngineResult\x12$\n\x06result\x18\x01 \x01(\x0b\x32\x14.edgemeter.v1.Result\x12\x14\n\x0csamples_path\x18\x02 \x01(\t\x12\x14\n\x0coutputs_path\x18\x03 \x01(\t\"\x0c\n\nEngineDone\"6\n\rEngineFailure\x12\x0e\n\x06\x64\x65tail\x18\x01 \x01(\t\x12\x15\n\rdevice_failed\x18\x02 \x01(\x08\"\xf4\x01\n\x0c\x43hildRequest\x12\'\n\x04load\x18\x01 \x01(\x0b\x32\x17.edgemeter.v1.ChildLoadH\x00\x12+\n\x06golden\x18\x02 \x01(\x0b\x32\x19.edgemeter.v1.ChildGoldenH\x00\x12)\n\x05\x62lock\x18\x03 \x01(\x0b\x32\x18.edgemeter.v1.ChildBlockH\x00\x12/\n\x08\x65valuate\x18\x04 \x01(\x0b\x32\x1b.edgemeter.v1.ChildEvaluateH\x00\x12\'\n\x04\x65xit\x18\x05 \x01(\x0b\x32\x17.edgemeter.v1.ChildExitH\x00\x42\t\n\x07request\"D\n\tChildLoad\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x15\n\rartifact_path\x18\x02 \x01(\t\x12\x0f\n\x07threads\x18\x03 \x01(\r\"S\n\x0b\x43hildGolden\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x1a\n\x12\x61\x62solute_tolerance\x18\x02 \x01(\x01\x12\x1a\n\x12relative_tolerance\x18\x03 \x01(\x01\"\xa6\x01\n\nChildBlock\x12\x1a\n\x12warmup_min_queries\x18\x01 \x01(\r\x12\x1e\n\x16warmup_min_duration_ns\x18\x02 \x01(\x04\x12\x13\n\x0bmin_queries\x18\x03 \x01(\r\x12\x17\n\x0fmin_duration_ns\x18\x04 \x01(\x04\x12\x15\n\rbatch_queries\x18\x05 \x01(\r\x12\x17\n\x0funtimed_queries\x18\x06 \x01(\r\"\x7f\n\rChildEvaluate\x12\x13\n\x0binputs_path\x18\x01 \x01(\t\x12\x14\n\x0coutputs_path\x18\x02 \x01(\t\x12\x0f\n\x07samples\x18\x03 \x01(\x04\x12\x32\n\rpreprocessing\x18\x04 \x03(\x0b\x32\x1b.edgemeter.v1.Preprocessing\"\x0b\n\tChildExit\"\x96\x02\n\nChildReply\x12\r\n\x05\x65rror\x18\x01 \x01(\t\x12+\n\x06loaded\x18\x02 \x01(\x0b\x32\x19.edgemeter.v1.ChildLoadedH\x00\x12\x32\n\x06golden\x18\x03 \x01(\x0b\x32 .edgemeter.v1.ChildGoldenCheckedH\x00\x12-\n\x05\x62lock\x18\x04 \x01(\x0b\x32\x1c.edgemeter.v1.ChildBlockDoneH\x00\x12\x31\n\tevaluated\x18\x05 \x01(\x0b\x32\x1c.edgemeter.v1.ChildEvaluatedH\x00\x12-\n\x07\x65xiting\x18\x06 \x01(\x0b\x32\x1a.edgemeter.v1.ChildExitingH\x00\x42\x07\n\x05reply\"w\n\x0b\x43hildLoaded\x12+\n\x07runtime\x18\x01 \x01(\x0b\x32\x1a.edgemeter.v1.RuntimeFacts\x12*\n\tsignature\x18\x02 \x01(\x0b\x32\x17.edgemeter.v1.Signature\x12\x0f\n\x07load_ns\x18\x03 \x01(\x04\"\x7f\n\x12\x43hildGoldenChecked\x12\x0f\n\x07matches\x18\x01 \x01(\x08\x12\x1a\n\x12max_absolute_error\x18\x02 \x01(\x01\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x01\x12\x0e\n\x06\x61\x63tual\x18\x04 \x01(\x01\x12\x1a\n\x12\x66irst_inference_ns\x18\x05 \x01(\x04\"\xbe\x01\n\x0e\x43hildBlockDone\x12\x12\n\nlatency_ns\x18\x01 \x03(\x04\x12\x16\n\x0eprocess_cpu_ns\x18\x02 \x01(\x04\x12\x1c\n\x14involuntary_switches\x18\x03 \x01(\x04\x12\x13\n\x0b\x64uration_ns\x18\x04 \x01(\x04\x12&\n\x06\x62\x65\x66ore\x18\x05 \x01(\x0b\x32\x16.edgemeter.v1.Snapshot\x12%\n\x05\x61\x66ter\x18\x06 \x01(\x0b\x32\x16.edgemeter.v1.Snapshot\"!\n\x0e\x43hildEvaluated\x12\x0f\n\x07samples\x18\x01 \x01(\x04\"&\n\x0c\x43hildExiting\x12\x16\n\x0epeak_rss_bytes\x18\x01 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65\x64gemeter/v1/engine.proto\x12\x0c\x65\x64gemeter.v1\x1a\x19\x65\x64gemeter/v1/device.proto\x1a\x17\x65\x64gemeter/v1/plan.proto\x1a\x19\x65\x64gemeter/v1/result.proto\x1a\x1a\x65\x64gemeter/v1/variant.proto\"\xb1\x01\n\tEngineJob\x12 \n\x04plan\x18\x01 \x01(\x0b\x32\x12.edgemeter.v1.Plan\x12-\n\x08variants\x18\x02 \x03(\x0b\x32\x1b.edgemeter.v1.EngineVariant\x12\x17\n\x0f\x65valuation_path\x18\x03 \x01(\t\x12\x10\n\x08work_dir\x18\x04 \x01(\t\x12\x0e\n\x06meters\x18\x05 \x03(\t\x12\x18\n\x10\x63\x61librations_dir\x18\x06 \x01(\t\"\x99\x02\n\rEngineVariant\x12\x12\n\nvariant_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x15\n\rartifact_path\x18\x04 \x01(\t\x12\x13\n\x0bgolden_path\x18\x05 \x01(\t\x12(\n\x06golden\x18\x06 \x01(\x0b\x32\x18.edgemeter.v1.GoldenPair\x12\x32\n\x08runtimes\x18\x07 \x03(\x0b\x32 .edgemeter.v1.RuntimeRequirement\x12\x17\n\x0f\x61rtifact_digest\x18\x08 \x01(\t\x12\x32\n\rpreprocessing\x18\t \x03(\x0b\x32\x1b.edgemeter.v1.Preprocessing\"\xd0\x01\n\x0b\x45ngineEvent\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.edgemeter.v1.EngineProgressH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.edgemeter.v1.EngineResultH\x00\x12(\n\x04\x64one\x18\x03 \x01(\x0b\x32\x18.edgemeter.v1.EngineDoneH\x00\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1b.edgemeter.v1.EngineFailureH\x00\x42\x07\n\x05\x65vent\"1\n\x0e\x45ngineProgress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\r\n\x05phase\x18\x02 \x01(\t\"t\n\x0c\x45ngineResult\x12$\n\x06result\x18\x01 \x01(\x0b\x32\x14.edgemeter.v1.Result\x12\x14\n\x0csamples_path\x18\x02 \x01(\t\x12\x14\n\x0coutputs_path\x18\x03 \x01(\t\x12\x12\n\ntrace_path\x18\x04 \x01(\t\"\x0c\n\nEngineDone\"6\n\rEngineFailure\x12\x0e\n\x06\x64\x65tail\x18\x01 \x01(\t\x12\x15\n\rdevice_failed\x18\x02 \x01(\x08\"\xd0\x02\n\x0c\x43hildRequest\x12\'\n\x04load\x18\x01 \x01(\x0b\x32\x17.edgemeter.v1.ChildLoadH\x00\x12+\n\x06golden\x18\x02 \x01(\x0b\x32\x19.edgemeter.v1.ChildGoldenH\x00\x12)\n\x05\x62lock\x18\x03 \x01(\x0b\x32\x18.edgemeter.v1.ChildBlockH\x00\x12/\n\x08\x65valuate\x18\x04 \x01(\x0b\x32\x1b.edgemeter.v1.ChildEvaluateH\x00\x12\'\n\x04\x65xit\x18\x05 \x01(\x0b\x32\x17.edgemeter.v1.ChildExitH\x00\x12-\n\x07profile\x18\x06 \x01(\x0b\x32\x1a.edgemeter.v1.ChildProfileH\x00\x12+\n\x06window\x18\x07 \x01(\x0b\x32\x19.edgemeter.v1.ChildWindowH\x00\x42\t\n\x07request\"\x84\x01\n\tChildLoad\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x15\n\rartifact_path\x18\x02 \x01(\t\x12\x0f\n\x07threads\x18\x03 \x01(\r\x12\x12\n\nbatch_size\x18\x04 \x01(\r\x12\x13\n\x0b\x61\x63\x63\x65lerator\x18\x05 \x01(\t\x12\x15\n\raffinity_cpus\x18\x06 \x03(\r\"S\n\x0b\x43hildGolden\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x1a\n\x12\x61\x62solute_tolerance\x18\x02 \x01(\x01\x12\x1a\n\x12relative_tolerance\x18\x03 \x01(\x01\"\x8d\x02\n\nChildBlock\x12\x1a\n\x12warmup_min_queries\x18\x01 \x01(\r\x12\x1e\n\x16warmup_min_duration_ns\x18\x02 \x01(\x04\x12\x13\n\x0bmin_queries\x18\x03 \x01(\r\x12\x17\n\x0fmin_duration_ns\x18\x04 \x01(\x04\x12\x15\n\rbatch_queries\x18\x05 \x01(\r\x12\x17\n\x0funtimed_queries\x18\x06 \x01(\r\x12(\n\x08scenario\x18\x07 \x01(\x0e\x32\x16.edgemeter.v1.Scenario\x12\x19\n\x11samples_per_query\x18\x08 \x01(\r\x12\x12\n\ntarget_qps\x18\t \x01(\x01\x12\x0c\n\x04seed\x18\n \x01(\x04\"Y\n\x0b\x43hildWindow\x12\x13\n\x0b\x64uration_ns\x18\x01 \x01(\x04\x12\x1a\n\x12warmup_min_queries\x18\x02 \x01(\r\x12\x19\n\x11point_interval_ns\x18\x03 \x01(\x04\"F\n\x0c\x43hildProfile\x12\x13\n\x0bgolden_path\x18\x01 \x01(\t\x12\x0f\n\x07queries\x18\x02 \x01(\r\x12\x10\n\x08work_dir\x18\x03 \x01(\t\"\x7f\n\rChildEvaluate\x12\x13\n\x0binputs_path\x18\x01 \x01(\t\x12\x14\n\x0coutputs_path\x18\x02 \x01(\t\x12\x0f\n\x07samples\x18\x03 \x01(\x04\x12\x32\n\rpreprocessing\x18\x04 \x03(\x0b\x32\x1b.edgemeter.v1.Preprocessing\"\x0b\n\tChildExit\"\xf9\x02\n\nChildReply\x12\r\n\x05\x65rror\x18\x01 \x01(\t\x12+\n\x06loaded\x18\x02 \x01(\x0b\x32\x19.edgemeter.v1.ChildLoadedH\x00\x12\x32\n\x06golden\x18\x03 \x01(\x0b\x32 .edgemeter.v1.ChildGoldenCheckedH\x00\x12-\n\x05\x62lock\x18\x04 \x01(\x0b\x32\x1c.edgemeter.v1.ChildBlockDoneH\x00\x12\x31\n\tevaluated\x18\x05 \x01(\x0b\x32\x1c.edgemeter.v1.ChildEvaluatedH\x00\x12-\n\x07\x65xiting\x18\x06 \x01(\x0b\x32\x1a.edgemeter.v1.ChildExitingH\x00\x12\x30\n\x07profile\x18\x07 \x01(\x0b\x32\x1d.edgemeter.v1.OperatorProfileH\x00\x12/\n\x06window\x18\x08 \x01(\x0b\x32\x1d.edgemeter.v1.ChildWindowDoneH\x00\x42\x07\n\x05reply\"\xc5\x01\n\x0b\x43hildLoaded\x12+\n\x07runtime\x18\x01 \x01(\x0b\x32\x1a.edgemeter.v1.RuntimeFacts\x12*\n\tsignature\x18\x02 \x01(\x0b\x32\x17.edgemeter.v1.Signature\x12\x0f\n\x07load_ns\x18\x03 \x01(\x04\x12\x18\n\x0b\x61rena_bytes\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x14\n\x0c\x61rena_detail\x18\x05 \x01(\t\x12\x0c\n\x04\x63pus\x18\x06 \x03(\rB\x0e\n\x0c_arena_bytes\"\x7f\n\x12\x43hildGoldenChecked\x12\x0f\n\x07matches\x18\x01 \x01(\x08\x12\x1a\n\x12max_absolute_error\x18\x02 \x01(\x01\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x01\x12\x0e\n\x06\x61\x63tual\x18\x04 \x01(\x01\x12\x1a\n\x12\x66irst_inference_ns\x18\x05 \x01(\x04\"\xfc\x01\n\x0e\x43hildBlockDone\x12\x12\n\nlatency_ns\x18\x01 \x03(\x04\x12\x16\n\x0eprocess_cpu_ns\x18\x02 \x01(\x04\x12\x1c\n\x14involuntary_switches\x18\x03 \x01(\x04\x12\x13\n\x0b\x64uration_ns\x18\x04 \x01(\x04\x12&\n\x06\x62\x65\x66ore\x18\x05 \x01(\x0b\x32\x16.edgemeter.v1.Snapshot\x12%\n\x05\x61\x66ter\x18\x06 \x01(\x0b\x32\x16.edgemeter.v1.Snapshot\x12\x0f\n\x07samples\x18\x07 \x01(\x04\x12\x13\n\x0bqueueing_ns\x18\x08 \x03(\x04\x12\x16\n\x0emost_in_flight\x18\t \x01(\r\"\xd2\x01\n\x0f\x43hildWindowDone\x12\x10\n\x08\x62\x65gin_ns\x18\x01 \x01(\x04\x12\x0e\n\x06\x65nd_ns\x18\x02 \x01(\x04\x12\x0f\n\x07queries\x18\x03 \x01(\x04\x12\x0f\n\x07samples\x18\x04 \x01(\x04\x12&\n\x06\x62\x65\x66ore\x18\x05 \x01(\x0b\x32\x16.edgemeter.v1.Snapshot\x12%\n\x05\x61\x66ter\x18\x06 \x01(\x0b\x32\x16.edgemeter.v1.Snapshot\x12,\n\x06points\x18\x07 \x03(\x0b\x32\x1c.edgemeter.v1.SustainedPoint\"!\n\x0e\x43hildEvaluated\x12\x0f\n\x07samples\x18\x01 \x01(\x04\"&\n\x0c\x43hildExiting\x12\x16\n\x0epeak_rss_bytes\x18\x01 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,41 +36,47 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edgemeter.v1.engine_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENGINEJOB']._serialized_start=151
-  _globals['_ENGINEJOB']._serialized_end=286
-  _globals['_ENGINEVARIANT']._serialized_start=289
-  _globals['_ENGINEVARIANT']._serialized_end=570
-  _globals['_ENGINEEVENT']._serialized_start=573
-  _globals['_ENGINEEVENT']._serialized_end=781
-  _globals['_ENGINEPROGRESS']._serialized_start=783
-  _globals['_ENGINEPROGRESS']._serialized_end=832
-  _globals['_ENGINERESULT']._serialized_start=834
-  _globals['_ENGINERESULT']._serialized_end=930
-  _globals['_ENGINEDONE']._serialized_start=932
-  _globals['_ENGINEDONE']._serialized_end=944
-  _globals['_ENGINEFAILURE']._serialized_start=946
-  _globals['_ENGINEFAILURE']._serialized_end=1000
-  _globals['_CHILDREQUEST']._serialized_start=1003
-  _globals['_CHILDREQUEST']._serialized_end=1247
-  _globals['_CHILDLOAD']._serialized_start=1249
-  _globals['_CHILDLOAD']._serialized_end=1317
-  _globals['_CHILDGOLDEN']._serialized_start=1319
-  _globals['_CHILDGOLDEN']._serialized_end=1402
-  _globals['_CHILDBLOCK']._serialized_start=1405
-  _globals['_CHILDBLOCK']._serialized_end=1571
-  _globals['_CHILDEVALUATE']._serialized_start=1573
-  _globals['_CHILDEVALUATE']._serialized_end=1700
-  _globals['_CHILDEXIT']._serialized_start=1702
-  _globals['_CHILDEXIT']._serialized_end=1713
-  _globals['_CHILDREPLY']._serialized_start=1716
-  _globals['_CHILDREPLY']._serialized_end=1994
-  _globals['_CHILDLOADED']._serialized_start=1996
-  _globals['_CHILDLOADED']._serialized_end=2115
-  _globals['_CHILDGOLDENCHECKED']._serialized_start=2117
-  _globals['_CHILDGOLDENCHECKED']._serialized_end=2244
-  _globals['_CHILDBLOCKDONE']._serialized_start=2247
-  _globals['_CHILDBLOCKDONE']._serialized_end=2437
-  _globals['_CHILDEVALUATED']._serialized_start=2439
-  _globals['_CHILDEVALUATED']._serialized_end=2472
-  _globals['_CHILDEXITING']._serialized_start=2474
-  _globals['_CHILDEXITING']._serialized_end=2512
+  _globals['_ENGINEJOB']._serialized_end=328
+  _globals['_ENGINEVARIANT']._serialized_start=331
+  _globals['_ENGINEVARIANT']._serialized_end=612
+  _globals['_ENGINEEVENT']._serialized_start=615
+  _globals['_ENGINEEVENT']._serialized_end=823
+  _globals['_ENGINEPROGRESS']._serialized_start=825
+  _globals['_ENGINEPROGRESS']._serialized_end=874
+  _globals['_ENGINERESULT']._serialized_start=876
+  _globals['_ENGINERESULT']._serialized_end=992
+  _globals['_ENGINEDONE']._serialized_start=994
+  _globals['_ENGINEDONE']._serialized_end=1006
+  _globals['_ENGINEFAILURE']._serialized_start=1008
+  _globals['_ENGINEFAILURE']._serialized_end=1062
+  _globals['_CHILDREQUEST']._serialized_start=1065
+  _globals['_CHILDREQUEST']._serialized_end=1401
+  _globals['_CHILDLOAD']._serialized_start=1404
+  _globals['_CHILDLOAD']._serialized_end=1536
+  _globals['_CHILDGOLDEN']._serialized_start=1538
+  _globals['_CHILDGOLDEN']._serialized_end=1621
+  _globals['_CHILDBLOCK']._serialized_start=1624
+  _globals['_CHILDBLOCK']._serialized_end=1893
+  _globals['_CHILDWINDOW']._serialized_start=1895
+  _globals['_CHILDWINDOW']._serialized_end=1984
+  _globals['_CHILDPROFILE']._serialized_start=1986
+  _globals['_CHILDPROFILE']._serialized_end=2056
+  _globals['_CHILDEVALUATE']._serialized_start=2058
+  _globals['_CHILDEVALUATE']._serialized_end=2185
+  _globals['_CHILDEXIT']._serialized_start=2187
+  _globals['_CHILDEXIT']._serialized_end=2198
+  _globals['_CHILDREPLY']._serialized_start=2201
+  _globals['_CHILDREPLY']._serialized_end=2578
+  _globals['_CHILDLOADED']._serialized_start=2581
+  _globals['_CHILDLOADED']._serialized_end=2778
+  _globals['_CHILDGOLDENCHECKED']._serialized_start=2780
+  _globals['_CHILDGOLDENCHECKED']._serialized_end=2907
+  _globals['_CHILDBLOCKDONE']._serialized_start=2910
+  _globals['_CHILDBLOCKDONE']._serialized_end=3162
+  _globals['_CHILDWINDOWDONE']._serialized_start=3165
+  _globals['_CHILDWINDOWDONE']._serialized_end=3375
+  _globals['_CHILDEVALUATED']._serialized_start=3377
+  _globals['_CHILDEVALUATED']._serialized_end=3410
+  _globals['_CHILDEXITING']._serialized_start=3412
+  _globals['_CHILDEXITING']._serialized_end=3450
 # @@protoc_insertion_point(module_scope)

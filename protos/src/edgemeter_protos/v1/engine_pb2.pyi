@@ -34,14 +34,22 @@ class EngineJob(_message.Message):
     VARIANTS_FIELD_NUMBER: _builtins.int
     EVALUATION_PATH_FIELD_NUMBER: _builtins.int
     WORK_DIR_FIELD_NUMBER: _builtins.int
+    METERS_FIELD_NUMBER: _builtins.int
+    CALIBRATIONS_DIR_FIELD_NUMBER: _builtins.int
     evaluation_path: _builtins.str
     """.npz of EvaluationInputs; empty for none."""
     work_dir: _builtins.str
     """Samples and outputs are written here."""
+    calibrations_dir: _builtins.str
+    """Where calibrations of meters are kept."""
     @_builtins.property
     def plan(self) -> _plan_pb2.Plan: ...
     @_builtins.property
     def variants(self) -> _containers.RepeatedCompositeFieldContainer[Global___EngineVariant]: ...
+    @_builtins.property
+    def meters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Meters beside the board's own, as `edgemeter-agent meter` takes them: "exec:PROGRAM", "remote:HOST:PORT"."""
+
     def __init__(
         self,
         *,
@@ -49,10 +57,12 @@ class EngineJob(_message.Message):
         variants: _abc.Iterable[Global___EngineVariant] | None = ...,
         evaluation_path: _builtins.str = ...,
         work_dir: _builtins.str = ...,
+        meters: _abc.Iterable[_builtins.str] | None = ...,
+        calibrations_dir: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation_path", b"evaluation_path", "plan", b"plan", "variants", b"variants", "work_dir", b"work_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibrations_dir", b"calibrations_dir", "evaluation_path", b"evaluation_path", "meters", b"meters", "plan", b"plan", "variants", b"variants", "work_dir", b"work_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -178,9 +188,11 @@ class EngineResult(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     SAMPLES_PATH_FIELD_NUMBER: _builtins.int
     OUTPUTS_PATH_FIELD_NUMBER: _builtins.int
+    TRACE_PATH_FIELD_NUMBER: _builtins.int
     samples_path: _builtins.str
     """Files in work_dir; empty where there is none."""
     outputs_path: _builtins.str
+    trace_path: _builtins.str
     @_builtins.property
     def result(self) -> _result_pb2.Result: ...
     def __init__(
@@ -189,10 +201,11 @@ class EngineResult(_message.Message):
         result: _result_pb2.Result | None = ...,
         samples_path: _builtins.str = ...,
         outputs_path: _builtins.str = ...,
+        trace_path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["outputs_path", b"outputs_path", "result", b"result", "samples_path", b"samples_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outputs_path", b"outputs_path", "result", b"result", "samples_path", b"samples_path", "trace_path", b"trace_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -247,6 +260,8 @@ class ChildRequest(_message.Message):
     BLOCK_FIELD_NUMBER: _builtins.int
     EVALUATE_FIELD_NUMBER: _builtins.int
     EXIT_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def load(self) -> Global___ChildLoad: ...
     @_builtins.property
@@ -257,6 +272,10 @@ class ChildRequest(_message.Message):
     def evaluate(self) -> Global___ChildEvaluate: ...
     @_builtins.property
     def exit(self) -> Global___ChildExit: ...
+    @_builtins.property
+    def profile(self) -> Global___ChildProfile: ...
+    @_builtins.property
+    def window(self) -> Global___ChildWindow: ...
     def __init__(
         self,
         *,
@@ -265,12 +284,14 @@ class ChildRequest(_message.Message):
         block: Global___ChildBlock | None = ...,
         evaluate: Global___ChildEvaluate | None = ...,
         exit: Global___ChildExit | None = ...,
+        profile: Global___ChildProfile | None = ...,
+        window: Global___ChildWindow | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "evaluate", b"evaluate", "exit", b"exit", "golden", b"golden", "load", b"load", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "evaluate", b"evaluate", "exit", b"exit", "golden", b"golden", "load", b"load", "profile", b"profile", "request", b"request", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "evaluate", b"evaluate", "exit", b"exit", "golden", b"golden", "load", b"load", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "evaluate", b"evaluate", "exit", b"exit", "golden", b"golden", "load", b"load", "profile", b"profile", "request", b"request", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["load", "golden", "block", "evaluate", "exit"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["load", "golden", "block", "evaluate", "exit", "profile", "window"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -283,20 +304,30 @@ class ChildLoad(_message.Message):
     RUNTIME_FIELD_NUMBER: _builtins.int
     ARTIFACT_PATH_FIELD_NUMBER: _builtins.int
     THREADS_FIELD_NUMBER: _builtins.int
+    BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    ACCELERATOR_FIELD_NUMBER: _builtins.int
+    AFFINITY_CPUS_FIELD_NUMBER: _builtins.int
     runtime: _builtins.str
     """"null" for the empty runtime."""
     artifact_path: _builtins.str
     threads: _builtins.int
+    batch_size: _builtins.int
+    accelerator: _builtins.str
+    @_builtins.property
+    def affinity_cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
         runtime: _builtins.str = ...,
         artifact_path: _builtins.str = ...,
         threads: _builtins.int = ...,
+        batch_size: _builtins.int = ...,
+        accelerator: _builtins.str = ...,
+        affinity_cpus: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_path", b"artifact_path", "runtime", b"runtime", "threads", b"threads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "affinity_cpus", b"affinity_cpus", "artifact_path", b"artifact_path", "batch_size", b"batch_size", "runtime", b"runtime", "threads", b"threads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -341,6 +372,10 @@ class ChildBlock(_message.Message):
     MIN_DURATION_NS_FIELD_NUMBER: _builtins.int
     BATCH_QUERIES_FIELD_NUMBER: _builtins.int
     UNTIMED_QUERIES_FIELD_NUMBER: _builtins.int
+    SCENARIO_FIELD_NUMBER: _builtins.int
+    SAMPLES_PER_QUERY_FIELD_NUMBER: _builtins.int
+    TARGET_QPS_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
     warmup_min_queries: _builtins.int
     warmup_min_duration_ns: _builtins.int
     min_queries: _builtins.int
@@ -349,6 +384,11 @@ class ChildBlock(_message.Message):
     """Queries between two timestamps."""
     untimed_queries: _builtins.int
     """Queries, or batches, that go by untimed after each sample: 0 times them all."""
+    scenario: _plan_pb2.Scenario.ValueType
+    samples_per_query: _builtins.int
+    target_qps: _builtins.float
+    seed: _builtins.int
+    """Of the arrivals."""
     def __init__(
         self,
         *,
@@ -358,14 +398,73 @@ class ChildBlock(_message.Message):
         min_duration_ns: _builtins.int = ...,
         batch_queries: _builtins.int = ...,
         untimed_queries: _builtins.int = ...,
+        scenario: _plan_pb2.Scenario.ValueType = ...,
+        samples_per_query: _builtins.int = ...,
+        target_qps: _builtins.float = ...,
+        seed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_queries", b"batch_queries", "min_duration_ns", b"min_duration_ns", "min_queries", b"min_queries", "untimed_queries", b"untimed_queries", "warmup_min_duration_ns", b"warmup_min_duration_ns", "warmup_min_queries", b"warmup_min_queries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_queries", b"batch_queries", "min_duration_ns", b"min_duration_ns", "min_queries", b"min_queries", "samples_per_query", b"samples_per_query", "scenario", b"scenario", "seed", b"seed", "target_qps", b"target_qps", "untimed_queries", b"untimed_queries", "warmup_min_duration_ns", b"warmup_min_duration_ns", "warmup_min_queries", b"warmup_min_queries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChildBlock: _TypeAlias = ChildBlock  # noqa: Y015
+
+@_typing.final
+class ChildWindow(_message.Message):
+    """Back-to-back queries, none timed by itself: for energy, and for what a sustained load does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DURATION_NS_FIELD_NUMBER: _builtins.int
+    WARMUP_MIN_QUERIES_FIELD_NUMBER: _builtins.int
+    POINT_INTERVAL_NS_FIELD_NUMBER: _builtins.int
+    duration_ns: _builtins.int
+    warmup_min_queries: _builtins.int
+    point_interval_ns: _builtins.int
+    """0: one summary of the whole. Else queries are timed, and summed up so often."""
+    def __init__(
+        self,
+        *,
+        duration_ns: _builtins.int = ...,
+        warmup_min_queries: _builtins.int = ...,
+        point_interval_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_ns", b"duration_ns", "point_interval_ns", b"point_interval_ns", "warmup_min_queries", b"warmup_min_queries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChildWindow: _TypeAlias = ChildWindow  # noqa: Y015
+
+@_typing.final
+class ChildProfile(_message.Message):
+    """A process of its own: profiling slows queries down."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GOLDEN_PATH_FIELD_NUMBER: _builtins.int
+    QUERIES_FIELD_NUMBER: _builtins.int
+    WORK_DIR_FIELD_NUMBER: _builtins.int
+    golden_path: _builtins.str
+    queries: _builtins.int
+    work_dir: _builtins.str
+    def __init__(
+        self,
+        *,
+        golden_path: _builtins.str = ...,
+        queries: _builtins.int = ...,
+        work_dir: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["golden_path", b"golden_path", "queries", b"queries", "work_dir", b"work_dir"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChildProfile: _TypeAlias = ChildProfile  # noqa: Y015
 
 @_typing.final
 class ChildEvaluate(_message.Message):
@@ -423,6 +522,8 @@ class ChildReply(_message.Message):
     BLOCK_FIELD_NUMBER: _builtins.int
     EVALUATED_FIELD_NUMBER: _builtins.int
     EXITING_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
     error: _builtins.str
     """One line where it failed; then the rest is absent."""
     @_builtins.property
@@ -435,6 +536,10 @@ class ChildReply(_message.Message):
     def evaluated(self) -> Global___ChildEvaluated: ...
     @_builtins.property
     def exiting(self) -> Global___ChildExiting: ...
+    @_builtins.property
+    def profile(self) -> _result_pb2.OperatorProfile: ...
+    @_builtins.property
+    def window(self) -> Global___ChildWindowDone: ...
     def __init__(
         self,
         *,
@@ -444,12 +549,14 @@ class ChildReply(_message.Message):
         block: Global___ChildBlockDone | None = ...,
         evaluated: Global___ChildEvaluated | None = ...,
         exiting: Global___ChildExiting | None = ...,
+        profile: _result_pb2.OperatorProfile | None = ...,
+        window: Global___ChildWindowDone | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "evaluated", b"evaluated", "exiting", b"exiting", "golden", b"golden", "loaded", b"loaded", "reply", b"reply"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "evaluated", b"evaluated", "exiting", b"exiting", "golden", b"golden", "loaded", b"loaded", "profile", b"profile", "reply", b"reply", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "error", b"error", "evaluated", b"evaluated", "exiting", b"exiting", "golden", b"golden", "loaded", b"loaded", "reply", b"reply"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "error", b"error", "evaluated", b"evaluated", "exiting", b"exiting", "golden", b"golden", "loaded", b"loaded", "profile", b"profile", "reply", b"reply", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_reply: _TypeAlias = _typing.Literal["loaded", "golden", "block", "evaluated", "exiting"]  # noqa: Y015
+    _WhichOneofReturnType_reply: _TypeAlias = _typing.Literal["loaded", "golden", "block", "evaluated", "exiting", "profile", "window"]  # noqa: Y015
     _WhichOneofArgType_reply: _TypeAlias = _typing.Literal["reply", b"reply"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_reply) -> _WhichOneofReturnType_reply | None: ...
 
@@ -462,23 +569,35 @@ class ChildLoaded(_message.Message):
     RUNTIME_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     LOAD_NS_FIELD_NUMBER: _builtins.int
+    ARENA_BYTES_FIELD_NUMBER: _builtins.int
+    ARENA_DETAIL_FIELD_NUMBER: _builtins.int
+    CPUS_FIELD_NUMBER: _builtins.int
     load_ns: _builtins.int
+    arena_bytes: _builtins.int
+    arena_detail: _builtins.str
     @_builtins.property
     def runtime(self) -> _device_pb2.RuntimeFacts: ...
     @_builtins.property
     def signature(self) -> _variant_pb2.Signature: ...
+    @_builtins.property
+    def cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
         runtime: _device_pb2.RuntimeFacts | None = ...,
         signature: _variant_pb2.Signature | None = ...,
         load_ns: _builtins.int = ...,
+        arena_bytes: _builtins.int | None = ...,
+        arena_detail: _builtins.str = ...,
+        cpus: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["runtime", b"runtime", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_arena_bytes", b"_arena_bytes", "arena_bytes", b"arena_bytes", "runtime", b"runtime", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["load_ns", b"load_ns", "runtime", b"runtime", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_arena_bytes", b"_arena_bytes", "arena_bytes", b"arena_bytes", "arena_detail", b"arena_detail", "cpus", b"cpus", "load_ns", b"load_ns", "runtime", b"runtime", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__arena_bytes: _TypeAlias = _typing.Literal["arena_bytes"]  # noqa: Y015
+    _WhichOneofArgType__arena_bytes: _TypeAlias = _typing.Literal["_arena_bytes", b"_arena_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__arena_bytes) -> _WhichOneofReturnType__arena_bytes | None: ...
 
 Global___ChildLoaded: _TypeAlias = ChildLoaded  # noqa: Y015
 
@@ -524,17 +643,27 @@ class ChildBlockDone(_message.Message):
     DURATION_NS_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    QUEUEING_NS_FIELD_NUMBER: _builtins.int
+    MOST_IN_FLIGHT_FIELD_NUMBER: _builtins.int
     process_cpu_ns: _builtins.int
     """CPU time and involuntary switches of this process in the timed part."""
     involuntary_switches: _builtins.int
     duration_ns: _builtins.int
     """Duration of the timed part."""
+    samples: _builtins.int
+    """Samples that went through the model in the timed part."""
+    most_in_flight: _builtins.int
     @_builtins.property
     def latency_ns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def before(self) -> _result_pb2.Snapshot: ...
     @_builtins.property
     def after(self) -> _result_pb2.Snapshot: ...
+    @_builtins.property
+    def queueing_ns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Server: from arrival to start, of each query."""
+
     def __init__(
         self,
         *,
@@ -544,14 +673,60 @@ class ChildBlockDone(_message.Message):
         duration_ns: _builtins.int = ...,
         before: _result_pb2.Snapshot | None = ...,
         after: _result_pb2.Snapshot | None = ...,
+        samples: _builtins.int = ...,
+        queueing_ns: _abc.Iterable[_builtins.int] | None = ...,
+        most_in_flight: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "duration_ns", b"duration_ns", "involuntary_switches", b"involuntary_switches", "latency_ns", b"latency_ns", "process_cpu_ns", b"process_cpu_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "duration_ns", b"duration_ns", "involuntary_switches", b"involuntary_switches", "latency_ns", b"latency_ns", "most_in_flight", b"most_in_flight", "process_cpu_ns", b"process_cpu_ns", "queueing_ns", b"queueing_ns", "samples", b"samples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChildBlockDone: _TypeAlias = ChildBlockDone  # noqa: Y015
+
+@_typing.final
+class ChildWindowDone(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEGIN_NS_FIELD_NUMBER: _builtins.int
+    END_NS_FIELD_NUMBER: _builtins.int
+    QUERIES_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    begin_ns: _builtins.int
+    """CLOCK_MONOTONIC of the first query's start and the last one's end."""
+    end_ns: _builtins.int
+    queries: _builtins.int
+    samples: _builtins.int
+    @_builtins.property
+    def before(self) -> _result_pb2.Snapshot: ...
+    @_builtins.property
+    def after(self) -> _result_pb2.Snapshot: ...
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[_result_pb2.SustainedPoint]:
+        """With `point_interval_ns`; frequency, temperature and throttling read at each point's end."""
+
+    def __init__(
+        self,
+        *,
+        begin_ns: _builtins.int = ...,
+        end_ns: _builtins.int = ...,
+        queries: _builtins.int = ...,
+        samples: _builtins.int = ...,
+        before: _result_pb2.Snapshot | None = ...,
+        after: _result_pb2.Snapshot | None = ...,
+        points: _abc.Iterable[_result_pb2.SustainedPoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "begin_ns", b"begin_ns", "end_ns", b"end_ns", "points", b"points", "queries", b"queries", "samples", b"samples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChildWindowDone: _TypeAlias = ChildWindowDone  # noqa: Y015
 
 @_typing.final
 class ChildEvaluated(_message.Message):

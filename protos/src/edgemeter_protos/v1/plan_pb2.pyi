@@ -3,8 +3,10 @@
 isort:skip_file
 How a job is to be measured."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -26,12 +28,28 @@ class _ScenarioEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scenario.Val
     SCENARIO_UNSPECIFIED: _Scenario.ValueType  # 0
     SCENARIO_SINGLE_STREAM: _Scenario.ValueType  # 1
     """One query after another, each timed (MLPerf LoadGen's SingleStream)."""
+    SCENARIO_MULTI_STREAM: _Scenario.ValueType  # 2
+    """One query of several samples after another (LoadGen's MultiStream)."""
+    SCENARIO_OFFLINE: _Scenario.ValueType  # 3
+    """All samples are there at once, in batches; what counts is samples a second (LoadGen's Offline)."""
+    SCENARIO_SERVER: _Scenario.ValueType  # 4
+    """Queries arrive at random (Poisson), whether the model is free or not; a query's latency begins when it
+    arrives (LoadGen's Server).
+    """
 
 class Scenario(_Scenario, metaclass=_ScenarioEnumTypeWrapper): ...
 
 SCENARIO_UNSPECIFIED: Scenario.ValueType  # 0
 SCENARIO_SINGLE_STREAM: Scenario.ValueType  # 1
 """One query after another, each timed (MLPerf LoadGen's SingleStream)."""
+SCENARIO_MULTI_STREAM: Scenario.ValueType  # 2
+"""One query of several samples after another (LoadGen's MultiStream)."""
+SCENARIO_OFFLINE: Scenario.ValueType  # 3
+"""All samples are there at once, in batches; what counts is samples a second (LoadGen's Offline)."""
+SCENARIO_SERVER: Scenario.ValueType  # 4
+"""Queries arrive at random (Poisson), whether the model is free or not; a query's latency begins when it
+arrives (LoadGen's Server).
+"""
 Global___Scenario: _TypeAlias = Scenario  # noqa: Y015
 
 @_typing.final
@@ -54,6 +72,21 @@ class Plan(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     DEADLINE_NS_FIELD_NUMBER: _builtins.int
     SETTLE_TIMEOUT_NS_FIELD_NUMBER: _builtins.int
+    BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    SAMPLES_PER_QUERY_FIELD_NUMBER: _builtins.int
+    TARGET_QPS_FIELD_NUMBER: _builtins.int
+    LATENCY_BOUND_NS_FIELD_NUMBER: _builtins.int
+    LATENCY_BOUND_PERCENT_FIELD_NUMBER: _builtins.int
+    AFFINITY_CPUS_FIELD_NUMBER: _builtins.int
+    ACCELERATOR_FIELD_NUMBER: _builtins.int
+    ENERGY_WINDOWS_FIELD_NUMBER: _builtins.int
+    ENERGY_WINDOW_MIN_DURATION_NS_FIELD_NUMBER: _builtins.int
+    IDLE_DURATION_NS_FIELD_NUMBER: _builtins.int
+    REQUIRE_ENERGY_FIELD_NUMBER: _builtins.int
+    METER_FIELD_NUMBER: _builtins.int
+    SUSTAIN_DURATION_NS_FIELD_NUMBER: _builtins.int
+    PROFILED_QUERIES_FIELD_NUMBER: _builtins.int
+    COLD_STARTS_FIELD_NUMBER: _builtins.int
     profile: _builtins.str
     """"quick", "standard" or "publication": where the numbers came from."""
     scenario: Global___Scenario.ValueType
@@ -78,6 +111,37 @@ class Plan(_message.Message):
     """The job is killed when it has run this long."""
     settle_timeout_ns: _builtins.int
     """How long to wait for a hot or busy board to settle before starting all the same."""
+    batch_size: _builtins.int
+    """Samples that go through the model at once."""
+    samples_per_query: _builtins.int
+    """Samples of one query, run in batches: 1, but in multi-stream."""
+    target_qps: _builtins.float
+    """Server: queries that arrive in a second on average. 0: the highest rate under the bound is looked for."""
+    latency_bound_ns: _builtins.int
+    """Server: what `latency_bound_percent` of the queries must not exceed; 0 for no bound."""
+    latency_bound_percent: _builtins.float
+    accelerator: _builtins.str
+    """"cpu", "xnnpack", "cuda", "tensorrt", …; empty for the runtime's usual one."""
+    energy_windows: _builtins.int
+    """Windows of back-to-back queries whose energy is measured; 0 for none."""
+    energy_window_min_duration_ns: _builtins.int
+    """A window is at least so long; a meter that lags makes it longer."""
+    idle_duration_ns: _builtins.int
+    """Idle time measured before and after the windows."""
+    require_energy: _builtins.bool
+    """Without a meter nothing is measured at all."""
+    meter: _builtins.str
+    """Name of the meter to read; empty for the one that covers most."""
+    sustain_duration_ns: _builtins.int
+    """How long the model runs without a pause, to see it throttle; 0 for not at all."""
+    profiled_queries: _builtins.int
+    """Queries over which each operator's time is measured; 0 for none."""
+    cold_starts: _builtins.int
+    """Fresh processes that only load and run once, beside those of the blocks."""
+    @_builtins.property
+    def affinity_cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Processors that a variant's process may run on; empty for all."""
+
     def __init__(
         self,
         *,
@@ -95,10 +159,25 @@ class Plan(_message.Message):
         seed: _builtins.int = ...,
         deadline_ns: _builtins.int = ...,
         settle_timeout_ns: _builtins.int = ...,
+        batch_size: _builtins.int = ...,
+        samples_per_query: _builtins.int = ...,
+        target_qps: _builtins.float = ...,
+        latency_bound_ns: _builtins.int = ...,
+        latency_bound_percent: _builtins.float = ...,
+        affinity_cpus: _abc.Iterable[_builtins.int] | None = ...,
+        accelerator: _builtins.str = ...,
+        energy_windows: _builtins.int = ...,
+        energy_window_min_duration_ns: _builtins.int = ...,
+        idle_duration_ns: _builtins.int = ...,
+        require_energy: _builtins.bool = ...,
+        meter: _builtins.str = ...,
+        sustain_duration_ns: _builtins.int = ...,
+        profiled_queries: _builtins.int = ...,
+        cold_starts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_min_duration_ns", b"block_min_duration_ns", "block_min_queries", b"block_min_queries", "blocks", b"blocks", "deadline_ns", b"deadline_ns", "max_voided_blocks", b"max_voided_blocks", "processes", b"processes", "profile", b"profile", "quality_samples", b"quality_samples", "scenario", b"scenario", "seed", b"seed", "settle_timeout_ns", b"settle_timeout_ns", "threads", b"threads", "warmup_min_duration_ns", b"warmup_min_duration_ns", "warmup_min_queries", b"warmup_min_queries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "affinity_cpus", b"affinity_cpus", "batch_size", b"batch_size", "block_min_duration_ns", b"block_min_duration_ns", "block_min_queries", b"block_min_queries", "blocks", b"blocks", "cold_starts", b"cold_starts", "deadline_ns", b"deadline_ns", "energy_window_min_duration_ns", b"energy_window_min_duration_ns", "energy_windows", b"energy_windows", "idle_duration_ns", b"idle_duration_ns", "latency_bound_ns", b"latency_bound_ns", "latency_bound_percent", b"latency_bound_percent", "max_voided_blocks", b"max_voided_blocks", "meter", b"meter", "processes", b"processes", "profile", b"profile", "profiled_queries", b"profiled_queries", "quality_samples", b"quality_samples", "require_energy", b"require_energy", "samples_per_query", b"samples_per_query", "scenario", b"scenario", "seed", b"seed", "settle_timeout_ns", b"settle_timeout_ns", "sustain_duration_ns", b"sustain_duration_ns", "target_qps", b"target_qps", "threads", b"threads", "warmup_min_duration_ns", b"warmup_min_duration_ns", "warmup_min_queries", b"warmup_min_queries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

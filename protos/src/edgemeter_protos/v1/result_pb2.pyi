@@ -30,13 +30,40 @@ class _EnergyStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EnergySt
     ENERGY_STATUS_UNSPECIFIED: _EnergyStatus.ValueType  # 0
     ENERGY_STATUS_NO_METER: _EnergyStatus.ValueType  # 1
     ENERGY_STATUS_MEASURED: _EnergyStatus.ValueType  # 2
+    ENERGY_STATUS_NOT_ASKED: _EnergyStatus.ValueType  # 3
+    """The plan wants none."""
+    ENERGY_STATUS_VOID: _EnergyStatus.ValueType  # 4
+    """Read, and not to be believed; void_reasons name why."""
 
 class EnergyStatus(_EnergyStatus, metaclass=_EnergyStatusEnumTypeWrapper): ...
 
 ENERGY_STATUS_UNSPECIFIED: EnergyStatus.ValueType  # 0
 ENERGY_STATUS_NO_METER: EnergyStatus.ValueType  # 1
 ENERGY_STATUS_MEASURED: EnergyStatus.ValueType  # 2
+ENERGY_STATUS_NOT_ASKED: EnergyStatus.ValueType  # 3
+"""The plan wants none."""
+ENERGY_STATUS_VOID: EnergyStatus.ValueType  # 4
+"""Read, and not to be believed; void_reasons name why."""
 Global___EnergyStatus: _TypeAlias = EnergyStatus  # noqa: Y015
+
+class _Outcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTCOME_UNSPECIFIED: _Outcome.ValueType  # 0
+    OUTCOME_FASTER: _Outcome.ValueType  # 1
+    OUTCOME_SLOWER: _Outcome.ValueType  # 2
+    OUTCOME_CANNOT_TELL: _Outcome.ValueType  # 3
+
+class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper): ...
+
+OUTCOME_UNSPECIFIED: Outcome.ValueType  # 0
+OUTCOME_FASTER: Outcome.ValueType  # 1
+OUTCOME_SLOWER: Outcome.ValueType  # 2
+OUTCOME_CANNOT_TELL: Outcome.ValueType  # 3
+Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 class _VerdictState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -77,6 +104,9 @@ class Latency(_message.Message):
     CI95_LOW_NS_FIELD_NUMBER: _builtins.int
     CI95_HIGH_NS_FIELD_NUMBER: _builtins.int
     OUTLIERS_FIELD_NUMBER: _builtins.int
+    PERCENTILES_FIELD_NUMBER: _builtins.int
+    BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    SAMPLES_PER_QUERY_FIELD_NUMBER: _builtins.int
     scenario: _plan_pb2.Scenario.ValueType
     samples: _builtins.int
     """Timed samples; each is one query, or batch_queries of them averaged."""
@@ -92,6 +122,12 @@ class Latency(_message.Message):
     ci95_high_ns: _builtins.float
     outliers: _builtins.int
     """Samples farther than 3.5 scaled MAD from the median; counted, never dropped."""
+    batch_size: _builtins.int
+    samples_per_query: _builtins.int
+    @_builtins.property
+    def percentiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Percentile]:
+        """50, 90, 95, 99, 99.9."""
+
     def __init__(
         self,
         *,
@@ -107,14 +143,171 @@ class Latency(_message.Message):
         ci95_low_ns: _builtins.float = ...,
         ci95_high_ns: _builtins.float = ...,
         outliers: _builtins.int = ...,
+        percentiles: _abc.Iterable[Global___Percentile] | None = ...,
+        batch_size: _builtins.int = ...,
+        samples_per_query: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_queries", b"batch_queries", "ci95_high_ns", b"ci95_high_ns", "ci95_low_ns", b"ci95_low_ns", "max_ns", b"max_ns", "mean_ns", b"mean_ns", "min_ns", b"min_ns", "outliers", b"outliers", "p50_ns", b"p50_ns", "p90_ns", b"p90_ns", "p99_ns", b"p99_ns", "samples", b"samples", "scenario", b"scenario"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_queries", b"batch_queries", "batch_size", b"batch_size", "ci95_high_ns", b"ci95_high_ns", "ci95_low_ns", b"ci95_low_ns", "max_ns", b"max_ns", "mean_ns", b"mean_ns", "min_ns", b"min_ns", "outliers", b"outliers", "p50_ns", b"p50_ns", "p90_ns", b"p90_ns", "p99_ns", b"p99_ns", "percentiles", b"percentiles", "samples", b"samples", "samples_per_query", b"samples_per_query", "scenario", b"scenario"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Latency: _TypeAlias = Latency  # noqa: Y015
+
+@_typing.final
+class Percentile(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERCENT_FIELD_NUMBER: _builtins.int
+    VALUE_NS_FIELD_NUMBER: _builtins.int
+    CI95_LOW_NS_FIELD_NUMBER: _builtins.int
+    CI95_HIGH_NS_FIELD_NUMBER: _builtins.int
+    EARLY_STOPPING_NS_FIELD_NUMBER: _builtins.int
+    percent: _builtins.float
+    value_ns: _builtins.float
+    ci95_low_ns: _builtins.float
+    """95 % interval by order statistics; an end that the samples can't give is absent."""
+    ci95_high_ns: _builtins.float
+    early_stopping_ns: _builtins.float
+    """LoadGen's early stopping: with 99 % confidence the percentile is not above it. Absent for too few queries."""
+    def __init__(
+        self,
+        *,
+        percent: _builtins.float = ...,
+        value_ns: _builtins.float = ...,
+        ci95_low_ns: _builtins.float | None = ...,
+        ci95_high_ns: _builtins.float | None = ...,
+        early_stopping_ns: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ci95_high_ns", b"_ci95_high_ns", "_ci95_low_ns", b"_ci95_low_ns", "_early_stopping_ns", b"_early_stopping_ns", "ci95_high_ns", b"ci95_high_ns", "ci95_low_ns", b"ci95_low_ns", "early_stopping_ns", b"early_stopping_ns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ci95_high_ns", b"_ci95_high_ns", "_ci95_low_ns", b"_ci95_low_ns", "_early_stopping_ns", b"_early_stopping_ns", "ci95_high_ns", b"ci95_high_ns", "ci95_low_ns", b"ci95_low_ns", "early_stopping_ns", b"early_stopping_ns", "percent", b"percent", "value_ns", b"value_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ci95_high_ns: _TypeAlias = _typing.Literal["ci95_high_ns"]  # noqa: Y015
+    _WhichOneofArgType__ci95_high_ns: _TypeAlias = _typing.Literal["_ci95_high_ns", b"_ci95_high_ns"]  # noqa: Y015
+    _WhichOneofReturnType__ci95_low_ns: _TypeAlias = _typing.Literal["ci95_low_ns"]  # noqa: Y015
+    _WhichOneofArgType__ci95_low_ns: _TypeAlias = _typing.Literal["_ci95_low_ns", b"_ci95_low_ns"]  # noqa: Y015
+    _WhichOneofReturnType__early_stopping_ns: _TypeAlias = _typing.Literal["early_stopping_ns"]  # noqa: Y015
+    _WhichOneofArgType__early_stopping_ns: _TypeAlias = _typing.Literal["_early_stopping_ns", b"_early_stopping_ns"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ci95_high_ns) -> _WhichOneofReturnType__ci95_high_ns | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ci95_low_ns) -> _WhichOneofReturnType__ci95_low_ns | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__early_stopping_ns) -> _WhichOneofReturnType__early_stopping_ns | None: ...
+
+Global___Percentile: _TypeAlias = Percentile  # noqa: Y015
+
+@_typing.final
+class Throughput(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAMPLES_PER_S_FIELD_NUMBER: _builtins.int
+    CI95_LOW_FIELD_NUMBER: _builtins.int
+    CI95_HIGH_FIELD_NUMBER: _builtins.int
+    samples_per_s: _builtins.float
+    ci95_low: _builtins.float
+    """95 % interval over processes and blocks."""
+    ci95_high: _builtins.float
+    def __init__(
+        self,
+        *,
+        samples_per_s: _builtins.float = ...,
+        ci95_low: _builtins.float = ...,
+        ci95_high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ci95_high", b"ci95_high", "ci95_low", b"ci95_low", "samples_per_s", b"samples_per_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Throughput: _TypeAlias = Throughput  # noqa: Y015
+
+@_typing.final
+class Serving(_message.Message):
+    """What a server's queries waited for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_QPS_FIELD_NUMBER: _builtins.int
+    ACHIEVED_QPS_FIELD_NUMBER: _builtins.int
+    QUEUEING_P50_NS_FIELD_NUMBER: _builtins.int
+    QUEUEING_P99_NS_FIELD_NUMBER: _builtins.int
+    MOST_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    BOUND_HELD_FIELD_NUMBER: _builtins.int
+    HIGHEST_QPS_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
+    target_qps: _builtins.float
+    achieved_qps: _builtins.float
+    """Queries finished a second."""
+    queueing_p50_ns: _builtins.float
+    """From a query's arrival to its start."""
+    queueing_p99_ns: _builtins.float
+    most_in_flight: _builtins.int
+    """Most queries that were waiting or running at one moment."""
+    bound_held: _builtins.bool
+    """The bounded percentile stayed under the bound; absent without a bound."""
+    highest_qps: _builtins.float
+    """The highest rate that held the bound, where one was looked for."""
+    @_builtins.property
+    def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateProbe]: ...
+    def __init__(
+        self,
+        *,
+        target_qps: _builtins.float = ...,
+        achieved_qps: _builtins.float = ...,
+        queueing_p50_ns: _builtins.float = ...,
+        queueing_p99_ns: _builtins.float = ...,
+        most_in_flight: _builtins.int = ...,
+        bound_held: _builtins.bool | None = ...,
+        highest_qps: _builtins.float | None = ...,
+        probes: _abc.Iterable[Global___RateProbe] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bound_held", b"_bound_held", "_highest_qps", b"_highest_qps", "bound_held", b"bound_held", "highest_qps", b"highest_qps"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bound_held", b"_bound_held", "_highest_qps", b"_highest_qps", "achieved_qps", b"achieved_qps", "bound_held", b"bound_held", "highest_qps", b"highest_qps", "most_in_flight", b"most_in_flight", "probes", b"probes", "queueing_p50_ns", b"queueing_p50_ns", "queueing_p99_ns", b"queueing_p99_ns", "target_qps", b"target_qps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__bound_held: _TypeAlias = _typing.Literal["bound_held"]  # noqa: Y015
+    _WhichOneofArgType__bound_held: _TypeAlias = _typing.Literal["_bound_held", b"_bound_held"]  # noqa: Y015
+    _WhichOneofReturnType__highest_qps: _TypeAlias = _typing.Literal["highest_qps"]  # noqa: Y015
+    _WhichOneofArgType__highest_qps: _TypeAlias = _typing.Literal["_highest_qps", b"_highest_qps"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bound_held) -> _WhichOneofReturnType__bound_held | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__highest_qps) -> _WhichOneofReturnType__highest_qps | None: ...
+
+Global___Serving: _TypeAlias = Serving  # noqa: Y015
+
+@_typing.final
+class RateProbe(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_QPS_FIELD_NUMBER: _builtins.int
+    ACHIEVED_QPS_FIELD_NUMBER: _builtins.int
+    LATENCY_NS_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    target_qps: _builtins.float
+    achieved_qps: _builtins.float
+    latency_ns: _builtins.float
+    """Of the bounded percentile."""
+    held: _builtins.bool
+    def __init__(
+        self,
+        *,
+        target_qps: _builtins.float = ...,
+        achieved_qps: _builtins.float = ...,
+        latency_ns: _builtins.float = ...,
+        held: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["achieved_qps", b"achieved_qps", "held", b"held", "latency_ns", b"latency_ns", "target_qps", b"target_qps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateProbe: _TypeAlias = RateProbe  # noqa: Y015
 
 @_typing.final
 class Cold(_message.Message):
@@ -124,17 +317,26 @@ class Cold(_message.Message):
 
     LOAD_NS_FIELD_NUMBER: _builtins.int
     FIRST_INFERENCE_NS_FIELD_NUMBER: _builtins.int
+    PROCESSES_FIELD_NUMBER: _builtins.int
+    LOAD_MAX_NS_FIELD_NUMBER: _builtins.int
+    FIRST_INFERENCE_MAX_NS_FIELD_NUMBER: _builtins.int
     load_ns: _builtins.int
     first_inference_ns: _builtins.int
+    processes: _builtins.int
+    load_max_ns: _builtins.int
+    first_inference_max_ns: _builtins.int
     def __init__(
         self,
         *,
         load_ns: _builtins.int = ...,
         first_inference_ns: _builtins.int = ...,
+        processes: _builtins.int = ...,
+        load_max_ns: _builtins.int = ...,
+        first_inference_max_ns: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_inference_ns", b"first_inference_ns", "load_ns", b"load_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_inference_max_ns", b"first_inference_max_ns", "first_inference_ns", b"first_inference_ns", "load_max_ns", b"load_max_ns", "load_ns", b"load_ns", "processes", b"processes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -142,31 +344,469 @@ Global___Cold: _TypeAlias = Cold  # noqa: Y015
 
 @_typing.final
 class Energy(_message.Message):
+    """Every field from `meter` on is absent, or zero for numbers that mean nothing, unless measured or void."""
+
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class VoidReasonsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class UncertaintyPartsUjEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     STATUS_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    METER_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    LAG_RULE_FIELD_NUMBER: _builtins.int
+    GROSS_UJ_PER_INFERENCE_FIELD_NUMBER: _builtins.int
+    NET_UJ_PER_INFERENCE_FIELD_NUMBER: _builtins.int
+    GROSS_UNCERTAINTY_UJ_FIELD_NUMBER: _builtins.int
+    NET_UNCERTAINTY_UJ_FIELD_NUMBER: _builtins.int
+    MEAN_POWER_MW_FIELD_NUMBER: _builtins.int
+    PEAK_POWER_MW_FIELD_NUMBER: _builtins.int
+    IDLE_BEFORE_MW_FIELD_NUMBER: _builtins.int
+    IDLE_AFTER_MW_FIELD_NUMBER: _builtins.int
+    ENERGY_DELAY_UJ_S_FIELD_NUMBER: _builtins.int
+    WINDOWS_KEPT_FIELD_NUMBER: _builtins.int
+    WINDOWS_VOIDED_FIELD_NUMBER: _builtins.int
+    VOID_REASONS_FIELD_NUMBER: _builtins.int
+    INFERENCES_FIELD_NUMBER: _builtins.int
+    WINDOWS_DURATION_NS_FIELD_NUMBER: _builtins.int
+    ACHIEVED_RATE_HZ_FIELD_NUMBER: _builtins.int
+    RAILS_FIELD_NUMBER: _builtins.int
+    UNCERTAINTY_PARTS_UJ_FIELD_NUMBER: _builtins.int
+    SAMPLER_CPU_SHARE_FIELD_NUMBER: _builtins.int
     status: Global___EnergyStatus.ValueType
     detail: _builtins.str
+    """Why there is none, one line."""
+    method: _builtins.str
+    """"trapezoid" or "counter"."""
+    lag_rule: _builtins.str
+    """"extended" or "interior": how the meter's lag was dealt with; empty where it has none."""
+    gross_uj_per_inference: _builtins.float
+    """An inference is one sample through the model. With everything that the board takes meanwhile."""
+    net_uj_per_inference: _builtins.float
+    """Beyond what the idle board takes."""
+    gross_uncertainty_uj: _builtins.float
+    """Half of the 95 % interval of either."""
+    net_uncertainty_uj: _builtins.float
+    mean_power_mw: _builtins.float
+    peak_power_mw: _builtins.float
+    """The highest reading in a window."""
+    idle_before_mw: _builtins.float
+    idle_after_mw: _builtins.float
+    energy_delay_uj_s: _builtins.float
+    """gross_uj_per_inference x the windows' mean time an inference."""
+    windows_kept: _builtins.int
+    windows_voided: _builtins.int
+    inferences: _builtins.int
+    windows_duration_ns: _builtins.int
+    achieved_rate_hz: _builtins.float
+    """Readings a second that there really were."""
+    sampler_cpu_share: _builtins.float
+    """Processor time that reading the meter took, as a share of one processor."""
+    @_builtins.property
+    def meter(self) -> _device_pb2.MeterFacts: ...
+    @_builtins.property
+    def void_reasons(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Reason code -> windows voided for it."""
+
+    @_builtins.property
+    def rails(self) -> _containers.RepeatedCompositeFieldContainer[Global___RailPower]: ...
+    @_builtins.property
+    def uncertainty_parts_uj(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """What u(E) is made of, in uJ an inference, one standard uncertainty each: "gain", "offset", "resolution",
+        "edges", "drift", "repeats", "alignment".
+        """
+
     def __init__(
         self,
         *,
         status: Global___EnergyStatus.ValueType = ...,
         detail: _builtins.str = ...,
+        meter: _device_pb2.MeterFacts | None = ...,
+        method: _builtins.str = ...,
+        lag_rule: _builtins.str = ...,
+        gross_uj_per_inference: _builtins.float = ...,
+        net_uj_per_inference: _builtins.float = ...,
+        gross_uncertainty_uj: _builtins.float = ...,
+        net_uncertainty_uj: _builtins.float = ...,
+        mean_power_mw: _builtins.float = ...,
+        peak_power_mw: _builtins.float = ...,
+        idle_before_mw: _builtins.float = ...,
+        idle_after_mw: _builtins.float = ...,
+        energy_delay_uj_s: _builtins.float = ...,
+        windows_kept: _builtins.int = ...,
+        windows_voided: _builtins.int = ...,
+        void_reasons: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        inferences: _builtins.int = ...,
+        windows_duration_ns: _builtins.int = ...,
+        achieved_rate_hz: _builtins.float = ...,
+        rails: _abc.Iterable[Global___RailPower] | None = ...,
+        uncertainty_parts_uj: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        sampler_cpu_share: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meter", b"meter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["achieved_rate_hz", b"achieved_rate_hz", "detail", b"detail", "energy_delay_uj_s", b"energy_delay_uj_s", "gross_uj_per_inference", b"gross_uj_per_inference", "gross_uncertainty_uj", b"gross_uncertainty_uj", "idle_after_mw", b"idle_after_mw", "idle_before_mw", b"idle_before_mw", "inferences", b"inferences", "lag_rule", b"lag_rule", "mean_power_mw", b"mean_power_mw", "meter", b"meter", "method", b"method", "net_uj_per_inference", b"net_uj_per_inference", "net_uncertainty_uj", b"net_uncertainty_uj", "peak_power_mw", b"peak_power_mw", "rails", b"rails", "sampler_cpu_share", b"sampler_cpu_share", "status", b"status", "uncertainty_parts_uj", b"uncertainty_parts_uj", "void_reasons", b"void_reasons", "windows_duration_ns", b"windows_duration_ns", "windows_kept", b"windows_kept", "windows_voided", b"windows_voided"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Energy: _TypeAlias = Energy  # noqa: Y015
 
 @_typing.final
+class RailPower(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MEAN_MW_FIELD_NUMBER: _builtins.int
+    IN_TOTAL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    mean_mw: _builtins.float
+    in_total: _builtins.bool
+    """It is part of the total."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        mean_mw: _builtins.float = ...,
+        in_total: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_total", b"in_total", "mean_mw", b"mean_mw", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RailPower: _TypeAlias = RailPower  # noqa: Y015
+
+@_typing.final
+class Memory(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEAK_RSS_BYTES_FIELD_NUMBER: _builtins.int
+    EMPTY_PEAK_RSS_BYTES_FIELD_NUMBER: _builtins.int
+    MODEL_BYTES_FIELD_NUMBER: _builtins.int
+    ARENA_BYTES_FIELD_NUMBER: _builtins.int
+    ARENA_DETAIL_FIELD_NUMBER: _builtins.int
+    peak_rss_bytes: _builtins.int
+    """VmHWM of the variant's process."""
+    empty_peak_rss_bytes: _builtins.int
+    """Of the same process with the runtime imported and no model."""
+    model_bytes: _builtins.int
+    """The difference: what the model adds."""
+    arena_bytes: _builtins.int
+    """The runtime's own account of its tensors; absent where it gives none."""
+    arena_detail: _builtins.str
+    def __init__(
+        self,
+        *,
+        peak_rss_bytes: _builtins.int = ...,
+        empty_peak_rss_bytes: _builtins.int = ...,
+        model_bytes: _builtins.int = ...,
+        arena_bytes: _builtins.int | None = ...,
+        arena_detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_arena_bytes", b"_arena_bytes", "arena_bytes", b"arena_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_arena_bytes", b"_arena_bytes", "arena_bytes", b"arena_bytes", "arena_detail", b"arena_detail", "empty_peak_rss_bytes", b"empty_peak_rss_bytes", "model_bytes", b"model_bytes", "peak_rss_bytes", b"peak_rss_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__arena_bytes: _TypeAlias = _typing.Literal["arena_bytes"]  # noqa: Y015
+    _WhichOneofArgType__arena_bytes: _TypeAlias = _typing.Literal["_arena_bytes", b"_arena_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__arena_bytes) -> _WhichOneofReturnType__arena_bytes | None: ...
+
+Global___Memory: _TypeAlias = Memory  # noqa: Y015
+
+@_typing.final
+class Operator(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CALLS_PER_QUERY_FIELD_NUMBER: _builtins.int
+    NS_PER_QUERY_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    RAN_ON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As the runtime names it."""
+    kind: _builtins.str
+    """"Conv", "CONV_2D", …"""
+    calls_per_query: _builtins.float
+    ns_per_query: _builtins.float
+    share: _builtins.float
+    """Of the time of all operators."""
+    ran_on: _builtins.str
+    """What computed it, where the runtime tells: "XNNPACK", "CPUExecutionProvider"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        calls_per_query: _builtins.float = ...,
+        ns_per_query: _builtins.float = ...,
+        share: _builtins.float = ...,
+        ran_on: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_per_query", b"calls_per_query", "kind", b"kind", "name", b"name", "ns_per_query", b"ns_per_query", "ran_on", b"ran_on", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Operator: _TypeAlias = Operator  # noqa: Y015
+
+@_typing.final
+class OperatorProfile(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNAVAILABLE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    QUERIES_FIELD_NUMBER: _builtins.int
+    QUERY_NS_FIELD_NUMBER: _builtins.int
+    OPERATORS_FIELD_NUMBER: _builtins.int
+    unavailable: _builtins.str
+    """Empty where there are operators; else why not."""
+    source: _builtins.str
+    """How it was measured."""
+    queries: _builtins.int
+    query_ns: _builtins.float
+    """Median of a query while profiled; slower than one that is not."""
+    @_builtins.property
+    def operators(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operator]:
+        """The slowest first."""
+
+    def __init__(
+        self,
+        *,
+        unavailable: _builtins.str = ...,
+        source: _builtins.str = ...,
+        queries: _builtins.int = ...,
+        query_ns: _builtins.float = ...,
+        operators: _abc.Iterable[Global___Operator] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operators", b"operators", "queries", b"queries", "query_ns", b"query_ns", "source", b"source", "unavailable", b"unavailable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperatorProfile: _TypeAlias = OperatorProfile  # noqa: Y015
+
+@_typing.final
+class Comparison(_message.Message):
+    """Against the job's baseline, from blocks that were measured beside each other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASELINE_VARIANT_ID_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    CI95_LOW_FIELD_NUMBER: _builtins.int
+    CI95_HIGH_FIELD_NUMBER: _builtins.int
+    P_VALUE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    baseline_variant_id: _builtins.str
+    ratio: _builtins.float
+    """Latency over the baseline's."""
+    ci95_low: _builtins.float
+    """Simultaneous 95 % interval, corrected for the job's number of variants."""
+    ci95_high: _builtins.float
+    p_value: _builtins.float
+    """Corrected likewise (Holm)."""
+    outcome: Global___Outcome.ValueType
+    pairs: _builtins.int
+    def __init__(
+        self,
+        *,
+        baseline_variant_id: _builtins.str = ...,
+        ratio: _builtins.float = ...,
+        ci95_low: _builtins.float = ...,
+        ci95_high: _builtins.float = ...,
+        p_value: _builtins.float = ...,
+        outcome: Global___Outcome.ValueType = ...,
+        pairs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_variant_id", b"baseline_variant_id", "ci95_high", b"ci95_high", "ci95_low", b"ci95_low", "outcome", b"outcome", "p_value", b"p_value", "pairs", b"pairs", "ratio", b"ratio"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
+
+@_typing.final
+class SustainedPoint(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_NS_FIELD_NUMBER: _builtins.int
+    P50_NS_FIELD_NUMBER: _builtins.int
+    P99_NS_FIELD_NUMBER: _builtins.int
+    QUERIES_FIELD_NUMBER: _builtins.int
+    FREQUENCY_HZ_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_MILLICELSIUS_FIELD_NUMBER: _builtins.int
+    POWER_MW_FIELD_NUMBER: _builtins.int
+    THROTTLED_FIELD_NUMBER: _builtins.int
+    at_ns: _builtins.int
+    """Since the start."""
+    p50_ns: _builtins.float
+    """Of the queries of this interval."""
+    p99_ns: _builtins.float
+    queries: _builtins.int
+    frequency_hz: _builtins.int
+    temperature_millicelsius: _builtins.int
+    power_mw: _builtins.float
+    throttled: _builtins.bool
+    """The board said that it was throttled, or counted an event."""
+    def __init__(
+        self,
+        *,
+        at_ns: _builtins.int = ...,
+        p50_ns: _builtins.float = ...,
+        p99_ns: _builtins.float = ...,
+        queries: _builtins.int = ...,
+        frequency_hz: _builtins.int | None = ...,
+        temperature_millicelsius: _builtins.int | None = ...,
+        power_mw: _builtins.float | None = ...,
+        throttled: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_frequency_hz", b"_frequency_hz", "_power_mw", b"_power_mw", "_temperature_millicelsius", b"_temperature_millicelsius", "frequency_hz", b"frequency_hz", "power_mw", b"power_mw", "temperature_millicelsius", b"temperature_millicelsius"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_hz", b"_frequency_hz", "_power_mw", b"_power_mw", "_temperature_millicelsius", b"_temperature_millicelsius", "at_ns", b"at_ns", "frequency_hz", b"frequency_hz", "p50_ns", b"p50_ns", "p99_ns", b"p99_ns", "power_mw", b"power_mw", "queries", b"queries", "temperature_millicelsius", b"temperature_millicelsius", "throttled", b"throttled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__frequency_hz: _TypeAlias = _typing.Literal["frequency_hz"]  # noqa: Y015
+    _WhichOneofArgType__frequency_hz: _TypeAlias = _typing.Literal["_frequency_hz", b"_frequency_hz"]  # noqa: Y015
+    _WhichOneofReturnType__power_mw: _TypeAlias = _typing.Literal["power_mw"]  # noqa: Y015
+    _WhichOneofArgType__power_mw: _TypeAlias = _typing.Literal["_power_mw", b"_power_mw"]  # noqa: Y015
+    _WhichOneofReturnType__temperature_millicelsius: _TypeAlias = _typing.Literal["temperature_millicelsius"]  # noqa: Y015
+    _WhichOneofArgType__temperature_millicelsius: _TypeAlias = _typing.Literal["_temperature_millicelsius", b"_temperature_millicelsius"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frequency_hz) -> _WhichOneofReturnType__frequency_hz | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_mw) -> _WhichOneofReturnType__power_mw | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature_millicelsius) -> _WhichOneofReturnType__temperature_millicelsius | None: ...
+
+Global___SustainedPoint: _TypeAlias = SustainedPoint  # noqa: Y015
+
+@_typing.final
+class Sustained(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DURATION_NS_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    SLOWED_AFTER_NS_FIELD_NUMBER: _builtins.int
+    SLOWED_BECAUSE_FIELD_NUMBER: _builtins.int
+    FIRST_P50_NS_FIELD_NUMBER: _builtins.int
+    LAST_P50_NS_FIELD_NUMBER: _builtins.int
+    duration_ns: _builtins.int
+    slowed_after_ns: _builtins.int
+    """When latency rose for good; absent where it did not."""
+    slowed_because: _builtins.str
+    """What the board showed then: "throttled", "frequency_fell", "temperature"; empty for nothing."""
+    first_p50_ns: _builtins.float
+    last_p50_ns: _builtins.float
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___SustainedPoint]: ...
+    def __init__(
+        self,
+        *,
+        duration_ns: _builtins.int = ...,
+        points: _abc.Iterable[Global___SustainedPoint] | None = ...,
+        slowed_after_ns: _builtins.int | None = ...,
+        slowed_because: _builtins.str = ...,
+        first_p50_ns: _builtins.float = ...,
+        last_p50_ns: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_slowed_after_ns", b"_slowed_after_ns", "slowed_after_ns", b"slowed_after_ns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_slowed_after_ns", b"_slowed_after_ns", "duration_ns", b"duration_ns", "first_p50_ns", b"first_p50_ns", "last_p50_ns", b"last_p50_ns", "points", b"points", "slowed_after_ns", b"slowed_after_ns", "slowed_because", b"slowed_because"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__slowed_after_ns: _TypeAlias = _typing.Literal["slowed_after_ns"]  # noqa: Y015
+    _WhichOneofArgType__slowed_after_ns: _TypeAlias = _typing.Literal["_slowed_after_ns", b"_slowed_after_ns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__slowed_after_ns) -> _WhichOneofReturnType__slowed_after_ns | None: ...
+
+Global___Sustained: _TypeAlias = Sustained  # noqa: Y015
+
+@_typing.final
 class Snapshot(_message.Message):
     """What the board was like at one moment. A field that is absent could not be read."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ZonesMillicelsiusEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ClocksHzEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     MONOTONIC_NS_FIELD_NUMBER: _builtins.int
     FREQUENCY_HZ_FIELD_NUMBER: _builtins.int
@@ -181,6 +821,17 @@ class Snapshot(_message.Message):
     INVOLUNTARY_SWITCHES_FIELD_NUMBER: _builtins.int
     GOVERNOR_FIELD_NUMBER: _builtins.int
     RUN_DELAY_NS_FIELD_NUMBER: _builtins.int
+    ZONES_MILLICELSIUS_FIELD_NUMBER: _builtins.int
+    CLOCKS_HZ_FIELD_NUMBER: _builtins.int
+    BOOST_FIELD_NUMBER: _builtins.int
+    POWER_MODE_FIELD_NUMBER: _builtins.int
+    SWAP_USED_BYTES_FIELD_NUMBER: _builtins.int
+    SWAPPED_PAGES_FIELD_NUMBER: _builtins.int
+    ACCELERATOR_USERS_FIELD_NUMBER: _builtins.int
+    ACCELERATOR_FREQUENCY_HZ_FIELD_NUMBER: _builtins.int
+    SUPPLY_MAX_MA_FIELD_NUMBER: _builtins.int
+    SUPPLY_MV_FIELD_NUMBER: _builtins.int
+    REALTIME_OFFSET_NS_FIELD_NUMBER: _builtins.int
     monotonic_ns: _builtins.int
     """CLOCK_MONOTONIC of the board."""
     frequency_hz: _builtins.int
@@ -201,6 +852,29 @@ class Snapshot(_message.Message):
     governor: _builtins.str
     run_delay_ns: _builtins.int
     """Time that the measured process's threads were ready to run and waited for a processor."""
+    boost: _builtins.bool
+    """The processor may run above its rated clock."""
+    power_mode: _builtins.str
+    """"15W", "MAXN_SUPER": nvpmodel's."""
+    swap_used_bytes: _builtins.int
+    swapped_pages: _builtins.int
+    """Pages swapped in or out by the whole board since it started."""
+    accelerator_users: _builtins.int
+    """Processes other than ours that hold the accelerator."""
+    accelerator_frequency_hz: _builtins.int
+    supply_max_ma: _builtins.int
+    """What the supply says that it can give."""
+    supply_mv: _builtins.int
+    realtime_offset_ns: _builtins.int
+    """CLOCK_REALTIME minus CLOCK_MONOTONIC: it jumps where the clock is set."""
+    @_builtins.property
+    def zones_millicelsius(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Each thermal zone that could be read."""
+
+    @_builtins.property
+    def clocks_hz(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Each cpufreq policy's clock."""
+
     def __init__(
         self,
         *,
@@ -217,11 +891,28 @@ class Snapshot(_message.Message):
         involuntary_switches: _builtins.int | None = ...,
         governor: _builtins.str = ...,
         run_delay_ns: _builtins.int | None = ...,
+        zones_millicelsius: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        clocks_hz: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        boost: _builtins.bool | None = ...,
+        power_mode: _builtins.str = ...,
+        swap_used_bytes: _builtins.int | None = ...,
+        swapped_pages: _builtins.int | None = ...,
+        accelerator_users: _builtins.int | None = ...,
+        accelerator_frequency_hz: _builtins.int | None = ...,
+        supply_max_ma: _builtins.int | None = ...,
+        supply_mv: _builtins.int | None = ...,
+        realtime_offset_ns: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_busy_ns", b"_cpu_busy_ns", "_cpu_steal_ns", b"_cpu_steal_ns", "_frequency_hz", b"_frequency_hz", "_involuntary_switches", b"_involuntary_switches", "_load_average_1m", b"_load_average_1m", "_process_cpu_ns", b"_process_cpu_ns", "_psi_cpu_some_us", b"_psi_cpu_some_us", "_run_delay_ns", b"_run_delay_ns", "_temperature_millicelsius", b"_temperature_millicelsius", "_throttle_events", b"_throttle_events", "_throttled_bits", b"_throttled_bits", "cpu_busy_ns", b"cpu_busy_ns", "cpu_steal_ns", b"cpu_steal_ns", "frequency_hz", b"frequency_hz", "involuntary_switches", b"involuntary_switches", "load_average_1m", b"load_average_1m", "process_cpu_ns", b"process_cpu_ns", "psi_cpu_some_us", b"psi_cpu_some_us", "run_delay_ns", b"run_delay_ns", "temperature_millicelsius", b"temperature_millicelsius", "throttle_events", b"throttle_events", "throttled_bits", b"throttled_bits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_accelerator_frequency_hz", b"_accelerator_frequency_hz", "_accelerator_users", b"_accelerator_users", "_boost", b"_boost", "_cpu_busy_ns", b"_cpu_busy_ns", "_cpu_steal_ns", b"_cpu_steal_ns", "_frequency_hz", b"_frequency_hz", "_involuntary_switches", b"_involuntary_switches", "_load_average_1m", b"_load_average_1m", "_process_cpu_ns", b"_process_cpu_ns", "_psi_cpu_some_us", b"_psi_cpu_some_us", "_realtime_offset_ns", b"_realtime_offset_ns", "_run_delay_ns", b"_run_delay_ns", "_supply_max_ma", b"_supply_max_ma", "_supply_mv", b"_supply_mv", "_swap_used_bytes", b"_swap_used_bytes", "_swapped_pages", b"_swapped_pages", "_temperature_millicelsius", b"_temperature_millicelsius", "_throttle_events", b"_throttle_events", "_throttled_bits", b"_throttled_bits", "accelerator_frequency_hz", b"accelerator_frequency_hz", "accelerator_users", b"accelerator_users", "boost", b"boost", "cpu_busy_ns", b"cpu_busy_ns", "cpu_steal_ns", b"cpu_steal_ns", "frequency_hz", b"frequency_hz", "involuntary_switches", b"involuntary_switches", "load_average_1m", b"load_average_1m", "process_cpu_ns", b"process_cpu_ns", "psi_cpu_some_us", b"psi_cpu_some_us", "realtime_offset_ns", b"realtime_offset_ns", "run_delay_ns", b"run_delay_ns", "supply_max_ma", b"supply_max_ma", "supply_mv", b"supply_mv", "swap_used_bytes", b"swap_used_bytes", "swapped_pages", b"swapped_pages", "temperature_millicelsius", b"temperature_millicelsius", "throttle_events", b"throttle_events", "throttled_bits", b"throttled_bits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_busy_ns", b"_cpu_busy_ns", "_cpu_steal_ns", b"_cpu_steal_ns", "_frequency_hz", b"_frequency_hz", "_involuntary_switches", b"_involuntary_switches", "_load_average_1m", b"_load_average_1m", "_process_cpu_ns", b"_process_cpu_ns", "_psi_cpu_some_us", b"_psi_cpu_some_us", "_run_delay_ns", b"_run_delay_ns", "_temperature_millicelsius", b"_temperature_millicelsius", "_throttle_events", b"_throttle_events", "_throttled_bits", b"_throttled_bits", "cpu_busy_ns", b"cpu_busy_ns", "cpu_steal_ns", b"cpu_steal_ns", "frequency_hz", b"frequency_hz", "governor", b"governor", "involuntary_switches", b"involuntary_switches", "load_average_1m", b"load_average_1m", "monotonic_ns", b"monotonic_ns", "process_cpu_ns", b"process_cpu_ns", "psi_cpu_some_us", b"psi_cpu_some_us", "run_delay_ns", b"run_delay_ns", "temperature_millicelsius", b"temperature_millicelsius", "throttle_events", b"throttle_events", "throttled_bits", b"throttled_bits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accelerator_frequency_hz", b"_accelerator_frequency_hz", "_accelerator_users", b"_accelerator_users", "_boost", b"_boost", "_cpu_busy_ns", b"_cpu_busy_ns", "_cpu_steal_ns", b"_cpu_steal_ns", "_frequency_hz", b"_frequency_hz", "_involuntary_switches", b"_involuntary_switches", "_load_average_1m", b"_load_average_1m", "_process_cpu_ns", b"_process_cpu_ns", "_psi_cpu_some_us", b"_psi_cpu_some_us", "_realtime_offset_ns", b"_realtime_offset_ns", "_run_delay_ns", b"_run_delay_ns", "_supply_max_ma", b"_supply_max_ma", "_supply_mv", b"_supply_mv", "_swap_used_bytes", b"_swap_used_bytes", "_swapped_pages", b"_swapped_pages", "_temperature_millicelsius", b"_temperature_millicelsius", "_throttle_events", b"_throttle_events", "_throttled_bits", b"_throttled_bits", "accelerator_frequency_hz", b"accelerator_frequency_hz", "accelerator_users", b"accelerator_users", "boost", b"boost", "clocks_hz", b"clocks_hz", "cpu_busy_ns", b"cpu_busy_ns", "cpu_steal_ns", b"cpu_steal_ns", "frequency_hz", b"frequency_hz", "governor", b"governor", "involuntary_switches", b"involuntary_switches", "load_average_1m", b"load_average_1m", "monotonic_ns", b"monotonic_ns", "power_mode", b"power_mode", "process_cpu_ns", b"process_cpu_ns", "psi_cpu_some_us", b"psi_cpu_some_us", "realtime_offset_ns", b"realtime_offset_ns", "run_delay_ns", b"run_delay_ns", "supply_max_ma", b"supply_max_ma", "supply_mv", b"supply_mv", "swap_used_bytes", b"swap_used_bytes", "swapped_pages", b"swapped_pages", "temperature_millicelsius", b"temperature_millicelsius", "throttle_events", b"throttle_events", "throttled_bits", b"throttled_bits", "zones_millicelsius", b"zones_millicelsius"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__accelerator_frequency_hz: _TypeAlias = _typing.Literal["accelerator_frequency_hz"]  # noqa: Y015
+    _WhichOneofArgType__accelerator_frequency_hz: _TypeAlias = _typing.Literal["_accelerator_frequency_hz", b"_accelerator_frequency_hz"]  # noqa: Y015
+    _WhichOneofReturnType__accelerator_users: _TypeAlias = _typing.Literal["accelerator_users"]  # noqa: Y015
+    _WhichOneofArgType__accelerator_users: _TypeAlias = _typing.Literal["_accelerator_users", b"_accelerator_users"]  # noqa: Y015
+    _WhichOneofReturnType__boost: _TypeAlias = _typing.Literal["boost"]  # noqa: Y015
+    _WhichOneofArgType__boost: _TypeAlias = _typing.Literal["_boost", b"_boost"]  # noqa: Y015
     _WhichOneofReturnType__cpu_busy_ns: _TypeAlias = _typing.Literal["cpu_busy_ns"]  # noqa: Y015
     _WhichOneofArgType__cpu_busy_ns: _TypeAlias = _typing.Literal["_cpu_busy_ns", b"_cpu_busy_ns"]  # noqa: Y015
     _WhichOneofReturnType__cpu_steal_ns: _TypeAlias = _typing.Literal["cpu_steal_ns"]  # noqa: Y015
@@ -236,14 +927,30 @@ class Snapshot(_message.Message):
     _WhichOneofArgType__process_cpu_ns: _TypeAlias = _typing.Literal["_process_cpu_ns", b"_process_cpu_ns"]  # noqa: Y015
     _WhichOneofReturnType__psi_cpu_some_us: _TypeAlias = _typing.Literal["psi_cpu_some_us"]  # noqa: Y015
     _WhichOneofArgType__psi_cpu_some_us: _TypeAlias = _typing.Literal["_psi_cpu_some_us", b"_psi_cpu_some_us"]  # noqa: Y015
+    _WhichOneofReturnType__realtime_offset_ns: _TypeAlias = _typing.Literal["realtime_offset_ns"]  # noqa: Y015
+    _WhichOneofArgType__realtime_offset_ns: _TypeAlias = _typing.Literal["_realtime_offset_ns", b"_realtime_offset_ns"]  # noqa: Y015
     _WhichOneofReturnType__run_delay_ns: _TypeAlias = _typing.Literal["run_delay_ns"]  # noqa: Y015
     _WhichOneofArgType__run_delay_ns: _TypeAlias = _typing.Literal["_run_delay_ns", b"_run_delay_ns"]  # noqa: Y015
+    _WhichOneofReturnType__supply_max_ma: _TypeAlias = _typing.Literal["supply_max_ma"]  # noqa: Y015
+    _WhichOneofArgType__supply_max_ma: _TypeAlias = _typing.Literal["_supply_max_ma", b"_supply_max_ma"]  # noqa: Y015
+    _WhichOneofReturnType__supply_mv: _TypeAlias = _typing.Literal["supply_mv"]  # noqa: Y015
+    _WhichOneofArgType__supply_mv: _TypeAlias = _typing.Literal["_supply_mv", b"_supply_mv"]  # noqa: Y015
+    _WhichOneofReturnType__swap_used_bytes: _TypeAlias = _typing.Literal["swap_used_bytes"]  # noqa: Y015
+    _WhichOneofArgType__swap_used_bytes: _TypeAlias = _typing.Literal["_swap_used_bytes", b"_swap_used_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__swapped_pages: _TypeAlias = _typing.Literal["swapped_pages"]  # noqa: Y015
+    _WhichOneofArgType__swapped_pages: _TypeAlias = _typing.Literal["_swapped_pages", b"_swapped_pages"]  # noqa: Y015
     _WhichOneofReturnType__temperature_millicelsius: _TypeAlias = _typing.Literal["temperature_millicelsius"]  # noqa: Y015
     _WhichOneofArgType__temperature_millicelsius: _TypeAlias = _typing.Literal["_temperature_millicelsius", b"_temperature_millicelsius"]  # noqa: Y015
     _WhichOneofReturnType__throttle_events: _TypeAlias = _typing.Literal["throttle_events"]  # noqa: Y015
     _WhichOneofArgType__throttle_events: _TypeAlias = _typing.Literal["_throttle_events", b"_throttle_events"]  # noqa: Y015
     _WhichOneofReturnType__throttled_bits: _TypeAlias = _typing.Literal["throttled_bits"]  # noqa: Y015
     _WhichOneofArgType__throttled_bits: _TypeAlias = _typing.Literal["_throttled_bits", b"_throttled_bits"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__accelerator_frequency_hz) -> _WhichOneofReturnType__accelerator_frequency_hz | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__accelerator_users) -> _WhichOneofReturnType__accelerator_users | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__boost) -> _WhichOneofReturnType__boost | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_busy_ns) -> _WhichOneofReturnType__cpu_busy_ns | None: ...
     @_typing.overload
@@ -259,7 +966,17 @@ class Snapshot(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__psi_cpu_some_us) -> _WhichOneofReturnType__psi_cpu_some_us | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__realtime_offset_ns) -> _WhichOneofReturnType__realtime_offset_ns | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__run_delay_ns) -> _WhichOneofReturnType__run_delay_ns | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__supply_max_ma) -> _WhichOneofReturnType__supply_max_ma | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__supply_mv) -> _WhichOneofReturnType__supply_mv | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__swap_used_bytes) -> _WhichOneofReturnType__swap_used_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__swapped_pages) -> _WhichOneofReturnType__swapped_pages | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature_millicelsius) -> _WhichOneofReturnType__temperature_millicelsius | None: ...
     @_typing.overload
@@ -311,6 +1028,8 @@ class Conditions(_message.Message):
     UNREADABLE_FIELD_NUMBER: _builtins.int
     SETTLED_AFTER_NS_FIELD_NUMBER: _builtins.int
     RUN_DELAY_SHARE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    CPUS_FIELD_NUMBER: _builtins.int
     blocks_kept: _builtins.int
     blocks_voided: _builtins.int
     frequency_min_hz: _builtins.int
@@ -339,6 +1058,14 @@ class Conditions(_message.Message):
     def unreadable(self) -> _containers.RepeatedCompositeFieldContainer[_device_pb2.Observable]:
         """What could not be read, and why."""
 
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What differs between before and after, for people: "power mode 25W, then 15W"."""
+
+    @_builtins.property
+    def cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Affinity, as it really was."""
+
     def __init__(
         self,
         *,
@@ -358,10 +1085,12 @@ class Conditions(_message.Message):
         unreadable: _abc.Iterable[_device_pb2.Observable] | None = ...,
         settled_after_ns: _builtins.int = ...,
         run_delay_share: _builtins.float | None = ...,
+        changes: _abc.Iterable[_builtins.str] | None = ...,
+        cpus: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_contention_share", b"_contention_share", "_frequency_max_hz", b"_frequency_max_hz", "_frequency_min_hz", b"_frequency_min_hz", "_involuntary_switches", b"_involuntary_switches", "_psi_share", b"_psi_share", "_run_delay_share", b"_run_delay_share", "_steal_share", b"_steal_share", "_temperature_max_millicelsius", b"_temperature_max_millicelsius", "after", b"after", "before", b"before", "contention_share", b"contention_share", "frequency_max_hz", b"frequency_max_hz", "frequency_min_hz", b"frequency_min_hz", "involuntary_switches", b"involuntary_switches", "psi_share", b"psi_share", "run_delay_share", b"run_delay_share", "steal_share", b"steal_share", "temperature_max_millicelsius", b"temperature_max_millicelsius"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contention_share", b"_contention_share", "_frequency_max_hz", b"_frequency_max_hz", "_frequency_min_hz", b"_frequency_min_hz", "_involuntary_switches", b"_involuntary_switches", "_psi_share", b"_psi_share", "_run_delay_share", b"_run_delay_share", "_steal_share", b"_steal_share", "_temperature_max_millicelsius", b"_temperature_max_millicelsius", "after", b"after", "before", b"before", "blocks_kept", b"blocks_kept", "blocks_voided", b"blocks_voided", "contention_share", b"contention_share", "frequency_max_hz", b"frequency_max_hz", "frequency_min_hz", b"frequency_min_hz", "governor", b"governor", "involuntary_switches", b"involuntary_switches", "psi_share", b"psi_share", "run_delay_share", b"run_delay_share", "settled_after_ns", b"settled_after_ns", "steal_share", b"steal_share", "temperature_max_millicelsius", b"temperature_max_millicelsius", "unreadable", b"unreadable", "void_reasons", b"void_reasons"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contention_share", b"_contention_share", "_frequency_max_hz", b"_frequency_max_hz", "_frequency_min_hz", b"_frequency_min_hz", "_involuntary_switches", b"_involuntary_switches", "_psi_share", b"_psi_share", "_run_delay_share", b"_run_delay_share", "_steal_share", b"_steal_share", "_temperature_max_millicelsius", b"_temperature_max_millicelsius", "after", b"after", "before", b"before", "blocks_kept", b"blocks_kept", "blocks_voided", b"blocks_voided", "changes", b"changes", "contention_share", b"contention_share", "cpus", b"cpus", "frequency_max_hz", b"frequency_max_hz", "frequency_min_hz", b"frequency_min_hz", "governor", b"governor", "involuntary_switches", b"involuntary_switches", "psi_share", b"psi_share", "run_delay_share", b"run_delay_share", "settled_after_ns", b"settled_after_ns", "steal_share", b"steal_share", "temperature_max_millicelsius", b"temperature_max_millicelsius", "unreadable", b"unreadable", "void_reasons", b"void_reasons"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__contention_share: _TypeAlias = _typing.Literal["contention_share"]  # noqa: Y015
     _WhichOneofArgType__contention_share: _TypeAlias = _typing.Literal["_contention_share", b"_contention_share"]  # noqa: Y015
@@ -462,6 +1191,13 @@ class Result(_message.Message):
     SAMPLES_DIGEST_FIELD_NUMBER: _builtins.int
     OUTPUTS_DIGEST_FIELD_NUMBER: _builtins.int
     EVALUATED_SAMPLES_FIELD_NUMBER: _builtins.int
+    THROUGHPUT_FIELD_NUMBER: _builtins.int
+    SERVING_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
+    OPERATORS_FIELD_NUMBER: _builtins.int
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    SUSTAINED_FIELD_NUMBER: _builtins.int
+    TRACE_DIGEST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Made by the agent; a second report of the same id changes nothing."""
     variant_id: _builtins.str
@@ -474,6 +1210,10 @@ class Result(_message.Message):
     outputs_digest: _builtins.str
     """.npz: output_0, output_1, … over the first evaluated_samples of the evaluation split."""
     evaluated_samples: _builtins.int
+    trace_digest: _builtins.str
+    """.npz: power_monotonic_ns int64, power_total_mw float64, power_mw float64 [readings, rails], windows_ns
+    int64 [windows, 2]; empty where no power was read.
+    """
     @_builtins.property
     def runtime(self) -> _device_pb2.RuntimeFacts: ...
     @_builtins.property
@@ -490,6 +1230,20 @@ class Result(_message.Message):
     def conditions(self) -> Global___Conditions: ...
     @_builtins.property
     def verdict(self) -> Global___Verdict: ...
+    @_builtins.property
+    def throughput(self) -> Global___Throughput: ...
+    @_builtins.property
+    def serving(self) -> Global___Serving: ...
+    @_builtins.property
+    def memory(self) -> Global___Memory: ...
+    @_builtins.property
+    def operators(self) -> Global___OperatorProfile: ...
+    @_builtins.property
+    def comparison(self) -> Global___Comparison:
+        """Absent for the baseline itself."""
+
+    @_builtins.property
+    def sustained(self) -> Global___Sustained: ...
     def __init__(
         self,
         *,
@@ -507,10 +1261,17 @@ class Result(_message.Message):
         samples_digest: _builtins.str = ...,
         outputs_digest: _builtins.str = ...,
         evaluated_samples: _builtins.int = ...,
+        throughput: Global___Throughput | None = ...,
+        serving: Global___Serving | None = ...,
+        memory: Global___Memory | None = ...,
+        operators: Global___OperatorProfile | None = ...,
+        comparison: Global___Comparison | None = ...,
+        sustained: Global___Sustained | None = ...,
+        trace_digest: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cold", b"cold", "conditions", b"conditions", "energy", b"energy", "latency", b"latency", "plan", b"plan", "runtime", b"runtime", "verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cold", b"cold", "comparison", b"comparison", "conditions", b"conditions", "energy", b"energy", "latency", b"latency", "memory", b"memory", "operators", b"operators", "plan", b"plan", "runtime", b"runtime", "serving", b"serving", "sustained", b"sustained", "throughput", b"throughput", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cold", b"cold", "conditions", b"conditions", "energy", b"energy", "evaluated_samples", b"evaluated_samples", "harness_overhead_ns", b"harness_overhead_ns", "id", b"id", "latency", b"latency", "outputs_digest", b"outputs_digest", "peak_rss_bytes", b"peak_rss_bytes", "plan", b"plan", "runtime", b"runtime", "samples_digest", b"samples_digest", "variant_id", b"variant_id", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cold", b"cold", "comparison", b"comparison", "conditions", b"conditions", "energy", b"energy", "evaluated_samples", b"evaluated_samples", "harness_overhead_ns", b"harness_overhead_ns", "id", b"id", "latency", b"latency", "memory", b"memory", "operators", b"operators", "outputs_digest", b"outputs_digest", "peak_rss_bytes", b"peak_rss_bytes", "plan", b"plan", "runtime", b"runtime", "samples_digest", b"samples_digest", "serving", b"serving", "sustained", b"sustained", "throughput", b"throughput", "trace_digest", b"trace_digest", "variant_id", b"variant_id", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -572,15 +572,20 @@ class ChildLoaded(_message.Message):
     ARENA_BYTES_FIELD_NUMBER: _builtins.int
     ARENA_DETAIL_FIELD_NUMBER: _builtins.int
     CPUS_FIELD_NUMBER: _builtins.int
+    IMPORTED_PEAK_RSS_BYTES_FIELD_NUMBER: _builtins.int
     load_ns: _builtins.int
     arena_bytes: _builtins.int
     arena_detail: _builtins.str
+    imported_peak_rss_bytes: _builtins.int
+    """VmHWM when the runtime was imported and nothing loaded."""
     @_builtins.property
     def runtime(self) -> _device_pb2.RuntimeFacts: ...
     @_builtins.property
     def signature(self) -> _variant_pb2.Signature: ...
     @_builtins.property
-    def cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Where the process may really run."""
+
     def __init__(
         self,
         *,
@@ -590,10 +595,11 @@ class ChildLoaded(_message.Message):
         arena_bytes: _builtins.int | None = ...,
         arena_detail: _builtins.str = ...,
         cpus: _abc.Iterable[_builtins.int] | None = ...,
+        imported_peak_rss_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_arena_bytes", b"_arena_bytes", "arena_bytes", b"arena_bytes", "runtime", b"runtime", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_arena_bytes", b"_arena_bytes", "arena_bytes", b"arena_bytes", "arena_detail", b"arena_detail", "cpus", b"cpus", "load_ns", b"load_ns", "runtime", b"runtime", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_arena_bytes", b"_arena_bytes", "arena_bytes", b"arena_bytes", "arena_detail", b"arena_detail", "cpus", b"cpus", "imported_peak_rss_bytes", b"imported_peak_rss_bytes", "load_ns", b"load_ns", "runtime", b"runtime", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__arena_bytes: _TypeAlias = _typing.Literal["arena_bytes"]  # noqa: Y015
     _WhichOneofArgType__arena_bytes: _TypeAlias = _typing.Literal["_arena_bytes", b"_arena_bytes"]  # noqa: Y015

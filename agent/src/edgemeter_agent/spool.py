@@ -44,7 +44,7 @@ create table if not exists entry_blob (
 ) without rowid;
 """
 
-ResultFile = Literal["samples_digest", "outputs_digest"]
+ResultFile = Literal["samples_digest", "outputs_digest", "trace_digest"]
 """Fields of Result that name a blob."""
 
 

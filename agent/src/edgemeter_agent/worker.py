@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgemeter_agent.assignment import compressed_blobs, engine_job, wanted_blobs
 from edgemeter_agent.attempts import AttemptKey
 from edgemeter_agent.board.governor import restore_left_over
 from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.engine_process import EngineProcess
 from edgemeter_agent.link.effects import KillAttempt
-from edgemeter_agent.link.fetching import CompressedBlob, Fetcher, FetchError, FetchStoppedError
+from edgemeter_agent.link.fetching import Fetcher, FetchError, FetchStoppedError
 from edgemeter_agent.spool import ResultFile, Spool
 from edgemeter_agent.state_dir import StateDir
 from edgemeter_protos.v1 import engine_pb2, fleet_pb2
@@ -76,51 +77,6 @@ def judge_kill(kill: KillAttempt) -> fleet_pb2.AttemptEnd:
     return fleet_pb2.AttemptEnd(outcome=outcome, detail=kill.reason)
 
 
-def engine_job(
-    assignment: fleet_pb2.Assignment, files: dict[str, Path], work_dir: Path
-) -> engine_pb2.EngineJob:
-    """The engine's view of an assignment whose blobs lie in `files`, by digest."""
-    evaluation = assignment.evaluation.digest
-    return engine_pb2.EngineJob(
-        plan=assignment.plan,
-        variants=[
-            engine_pb2.EngineVariant(
-                variant_id=manifest.variant_id,
-                label=manifest.recipe,
-                format=manifest.format,
-                artifact_path=str(files[manifest.artifact_digest]),
-                artifact_digest=manifest.artifact_digest,
-                golden_path=str(files[manifest.golden.digest]) if manifest.golden.digest else "",
-                golden=manifest.golden,
-                runtimes=manifest.runtimes,
-                preprocessing=manifest.preprocessing,
-            )
-            for manifest in assignment.variants
-        ],
-        evaluation_path=str(files[evaluation]) if evaluation else "",
-        work_dir=str(work_dir),
-    )
-
-
-def wanted_blobs(assignment: fleet_pb2.Assignment) -> list[str]:
-    """Digests of all that the engine reads, each once, smallest trouble first: artifacts, then data."""
-    digests = [manifest.artifact_digest for manifest in assignment.variants]
-    digests += [manifest.golden.digest for manifest in assignment.variants]
-    digests.append(assignment.evaluation.digest)
-    return list(dict.fromkeys(digest for digest in digests if digest))
-
-
-def compressed_blobs(assignment: fleet_pb2.Assignment) -> dict[str, CompressedBlob]:
-    """What may be fetched in place of artifacts, by their digest."""
-    return {
-        manifest.artifact_digest: CompressedBlob(
-            digest=manifest.compressed_digest, content_bytes=manifest.size_bytes
-        )
-        for manifest in assignment.variants
-        if manifest.compressed_digest
-    }
-
-
 class AttemptWorker:
     """One attempt in a thread of its own.
 
@@ -135,6 +91,7 @@ class AttemptWorker:
         spool: Spool,
         state_dir: StateDir,
         engine_command: Sequence[str],
+        allow_exec_meters: bool = False,
         progress: Callable[[fleet_pb2.Progress], None],
         spooled: Callable[[], None],
         ended: Callable[[AttemptKey, bool], None],
@@ -146,6 +103,7 @@ class AttemptWorker:
         self._spool = spool
         self._state_dir = state_dir
         self._engine_command = engine_command
+        self._allow_exec_meters = allow_exec_meters
         self._progress = progress
         self._spooled = spooled
         self._ended = ended
@@ -204,7 +162,14 @@ class AttemptWorker:
             files = self._fetcher.fetch_all(
                 wanted_blobs(self._assignment), self._tell, compressed=compressed_blobs(self._assignment)
             )
-            return self._run_engine(engine_job(self._assignment, files, work_dir), work_dir)
+            job = engine_job(
+                self._assignment,
+                files,
+                work_dir,
+                calibrations_dir=self._state_dir.calibrations_dir,
+                allow_exec_meters=self._allow_exec_meters,
+            )
+            return self._run_engine(job, work_dir)
         except FetchStoppedError:
             return fleet_pb2.AttemptEnd(
                 outcome=Outcome.ATTEMPT_OUTCOME_CANCELLED, detail="stopped while fetching"
@@ -290,6 +255,8 @@ class AttemptWorker:
             files["samples_digest"] = Path(told.samples_path)
         if told.outputs_path:
             files["outputs_digest"] = Path(told.outputs_path)
+        if told.trace_path:
+            files["trace_digest"] = Path(told.trace_path)
         self._spool.add_result(self.attempt, result, files)
         self._spooled()
         log.info("%s: result of variant %s", self.attempt, told.result.variant_id)

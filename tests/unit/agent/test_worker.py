@@ -4,17 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from edgemeter_agent.assignment import allowed_meters, compressed_blobs, engine_job, wanted_blobs
 from edgemeter_agent.attempts import AttemptKey
 from edgemeter_agent.link.effects import KillAttempt
 from edgemeter_agent.link.fetching import CompressedBlob
-from edgemeter_agent.worker import (
-    EngineEnd,
-    compressed_blobs,
-    engine_job,
-    judge_end,
-    judge_kill,
-    wanted_blobs,
-)
+from edgemeter_agent.worker import EngineEnd, judge_end, judge_kill
 from edgemeter_protos.v1 import engine_pb2, fleet_pb2, variant_pb2
 
 COMPLETED = fleet_pb2.ATTEMPT_OUTCOME_COMPLETED
@@ -104,7 +98,7 @@ def test_an_assignment_becomes_the_engines_job() -> None:
     assignment.variants[0].preprocessing.add(scale=1 / 255)
     assert wanted_blobs(assignment) == ["a1", "a2", "g", "e"]
     files = {digest: Path("/cache", digest) for digest in wanted_blobs(assignment)}
-    job = engine_job(assignment, files, Path("/work"))
+    job = engine_job(assignment, files, Path("/work"), calibrations_dir=Path("/calibrations"))
     assert job.plan.threads == 2
     assert job.evaluation_path == "/cache/e"
     assert job.work_dir == "/work"
@@ -121,7 +115,10 @@ def test_an_assignment_becomes_the_engines_job() -> None:
 def test_a_study_without_data_has_no_evaluation() -> None:
     assignment = fleet_pb2.Assignment(variants=[manifest("float32", "a1")])
     assert wanted_blobs(assignment) == ["a1"]
-    assert engine_job(assignment, {"a1": Path("/a1")}, Path("/work")).evaluation_path == ""
+    assert (
+        engine_job(assignment, {"a1": Path("/a1")}, Path("/work"), calibrations_dir=Path("/c")).evaluation_path
+        == ""
+    )
 
 
 def test_what_may_be_fetched_compressed() -> None:
@@ -131,3 +128,13 @@ def test_what_may_be_fetched_compressed() -> None:
     assignment = fleet_pb2.Assignment(variants=[plain, packed])
     assert wanted_blobs(assignment) == ["a1", "a2"]
     assert compressed_blobs(assignment) == {"a2": CompressedBlob(digest="c2", content_bytes=5000)}
+
+
+@pytest.mark.parametrize(
+    ("allow", "kept"),
+    [(False, ["remote:host:7420"]), (True, ["exec:watts --fast", "remote:host:7420"])],
+)
+def test_programs_of_others_are_meters_only_where_the_operator_allows_them(
+    allow: bool, kept: list[str]
+) -> None:
+    assert allowed_meters(["exec:watts --fast", "remote:host:7420"], allow) == kept

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import os
 import sys
 import tempfile
@@ -13,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgemeter_agent.cli import bench_report
+from edgemeter_agent.cli import bench_report, plan_options, state_option
 from edgemeter_agent.runtimes import FORMAT_OF_SUFFIX
-from edgemeter_protos import plans
-from edgemeter_protos.v1 import engine_pb2, plan_pb2, result_pb2
+from edgemeter_agent.state_dir import StateDir, state_root
+from edgemeter_protos import plan_file
+from edgemeter_protos.v1 import engine_pb2, result_pb2
 
 TFLITE_MAGIC = b"TFL3"
 """At offset 4: the identifier of a FlatBuffer of this schema."""
@@ -25,7 +25,9 @@ INTERRUPTED = 130
 
 EXAMPLE = """example:
   edgemeter-agent bench model.tflite
-  edgemeter-agent bench float32.tflite int8.tflite --profile standard --threads 2 --json"""
+  edgemeter-agent bench float32.tflite int8.tflite --profile standard --threads 2 --json
+  edgemeter-agent bench model.onnx --scenario server --latency-bound 20ms
+  edgemeter-agent bench model.tflite --sustain 10m --require-energy"""
 
 FAILED = (
     "load_failed",
@@ -48,25 +50,24 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help=f"a {' or '.join(FORMAT_OF_SUFFIX)} file")
-    parser.add_argument("--profile", choices=list(plans.PROFILES), default="quick", help="default: quick")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the runtime (default: 1)")
-    parser.add_argument("--processes", type=int, metavar="N", help="fresh processes for each model")
-    parser.add_argument("--blocks", type=int, metavar="N", help="timed blocks in each process")
-    parser.add_argument("--min-queries", type=int, metavar="N", help="fewest timed queries in a block")
-    parser.add_argument("--min-duration", type=float, metavar="S", help="shortest timed block, in seconds")
-    parser.add_argument("--seed", type=int, metavar="N", help="orders the blocks (default: 0)")
     parser.add_argument("--samples-dir", metavar="DIR", help="keep the raw samples (.npz) in this folder")
     parser.add_argument("--json", action="store_true", help="print a JSON list, one object a model")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, and measure nothing")
+    state_option.add_to(parser)
+    plan_options.add_to(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """0 where every model was measured, however noisy the board; 1 where one could not be."""
     try:
-        plan = plan_of(args)
+        plan = plan_options.plan_of(args)
         formats = [format_of(Path(model)) for model in args.models]
     except (ValueError, OSError) as error:
         return _refuse(str(error))
+    if args.dry_run:
+        print(plan_file.to_toml(plan), end="")
+        return 0
     names = distinct_names(args.models)
     with contextlib.ExitStack() as stack:
         work_dir = args.samples_dir or stack.enter_context(tempfile.TemporaryDirectory(prefix="edgemeter-"))
@@ -77,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
                 for name, format_, model in zip(names, formats, args.models, strict=True)
             ],
             work_dir=str(work_dir),
+            meters=plan_options.specs_of(plan),
+            calibrations_dir=str(StateDir(state_root(args.state_dir, os.environ)).calibrations_dir),
         )
         try:
             results = _measure(job)
@@ -98,23 +101,6 @@ def run(args: argparse.Namespace) -> int:
         if reason.code in FAILED
     ]
     return _refuse(*broken) if broken else 0
-
-
-def plan_of(args: argparse.Namespace) -> plan_pb2.Plan:
-    """Raises ValueError, a line for the user."""
-    if args.min_duration is not None and not math.isfinite(args.min_duration * 1e9):
-        raise ValueError(f"--min-duration is {args.min_duration}; it must be a number of seconds")
-    overrides = {
-        "threads": args.threads,
-        "processes": args.processes,
-        "blocks": args.blocks,
-        "block_min_queries": args.min_queries,
-        "block_min_duration_ns": None if args.min_duration is None else round(args.min_duration * 1e9),
-        "seed": args.seed,
-    }
-    return plans.resolve(
-        args.profile, **{name: value for name, value in overrides.items() if value is not None}
-    )
 
 
 def format_of(path: Path) -> str:

@@ -29,6 +29,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog="example: edgemeter-agent run --log-level debug",
     )
     parser.add_argument("--log-level", choices=LEVELS, default="info", help="how much is said on stderr")
+    parser.add_argument(
+        "--allow-exec-meters",
+        action="store_true",
+        help="run programs as power meters (exec:PROGRAM) that users of the coordinator attach to this board",
+    )
     state_option.add_to(parser)
 
 
@@ -53,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
                 state_dir=state_dir,
                 facts=read_facts_apart(),
                 engine_command=module_command("edgemeter_agent.engine"),
+                allow_exec_meters=args.allow_exec_meters,
             )
         except (OSError, sqlite3.Error) as error:
             raise AgentError(f"cannot use the state directory {state_dir.root}: {error}") from error

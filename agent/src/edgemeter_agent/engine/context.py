@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgemeter_agent.board.processor import tick_ns
+from edgemeter_agent.board import accelerator
 from edgemeter_agent.board.root import BoardRoot
-from edgemeter_agent.conditions.judge import Machine
+from edgemeter_agent.conditions.machine import Machine, machine_of
 from edgemeter_agent.engine.record import VariantRecord
 from edgemeter_agent.engine.variant_process import VariantError, VariantProcess
 from edgemeter_protos.v1 import engine_pb2, plan_pb2
@@ -108,10 +108,12 @@ def context_of(job: engine_pb2.EngineJob, emit: Emit, board: BoardRoot) -> JobCo
             f"the plan wants {threads} threads, and this board has {usable} processors"
             f"{' for them' if plan.affinity_cpus else ''}: threads that wait for each other measure nothing"
         )
+    accelerated = plan.accelerator not in CPU_ACCELERATORS
+    users = accelerator.users(board).value if accelerated else None
     return JobContext(
         job=job,
         board=board,
-        machine=Machine(cpu_count=count, threads=threads, tick_ns=tick_ns()),
+        machine=machine_of(board, plan, accelerated, users),
         deadline_ns=time.monotonic_ns() + plan.deadline_ns,
         progress=Progress(emit),
     )

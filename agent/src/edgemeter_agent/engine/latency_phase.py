@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
+from collections import Counter, deque
 
 import numpy as np
 
@@ -34,27 +34,32 @@ class LatencyPhase:
         self._context = context
         self._plan = context.plan
         self._records = records
+        self._number = 0
         context.progress.plan(len(records) * self._plan.processes * self._plan.blocks)
 
     def run(self) -> None:
         for number in range(self._plan.processes):
-            self._round(number)
+            self._number = number
+            self._round()
 
-    def _round(self, number: int) -> None:
+    def _round(self) -> None:
         """Fresh processes and the blocks of one round; a block that was voided is taken again at its end."""
-        passes = block_order(len(self._records), self._plan.blocks, self._plan.seed, number)
-        queue = deque(index for one in passes for index in one)
+        passes = block_order(len(self._records), self._plan.blocks, self._plan.seed, self._number)
+        queue = deque((index, number) for number, one in enumerate(passes) for index in one)
         peaks = [self._peak_bytes(record) for record in self._records]
         together = holds_all(available_memory_bytes(self._context.board), peaks)
         planned = len(queue)
+        repeated: Counter[int] = Counter()
         with contextlib.ExitStack() as stack:
             processes: dict[int, VariantProcess] = {}
             while queue:
-                index = queue.popleft()
+                index, place = queue.popleft()
                 record = self._records[index]
                 self._context.progress.tell(self._phase(record))
-                if record.failure is None and self._block(index, processes, stack, together) is False:
-                    queue.append(index)
+                if record.failure is None and not self._block(index, place, processes, stack, together):
+                    # A pass of its own: its neighbours in time are not those of the voided block.
+                    queue.append((index, self._plan.blocks + repeated[index]))
+                    repeated[index] += 1
                 if planned > 0:
                     planned -= 1
                     self._context.progress.step()
@@ -71,7 +76,12 @@ class LatencyPhase:
         return f"{record.name}: block {taken} of {total}"
 
     def _block(
-        self, index: int, processes: dict[int, VariantProcess], stack: contextlib.ExitStack, together: bool
+        self,
+        index: int,
+        place: int,
+        processes: dict[int, VariantProcess],
+        stack: contextlib.ExitStack,
+        together: bool,
     ) -> bool:
         """Takes a block in the variant's process, started where there is none. False where it is to be
         repeated."""
@@ -82,7 +92,7 @@ class LatencyPhase:
                 process = stack.enter_context(self._context.process())
                 processes[index] = process
                 self._start(record, process)
-            reasons = self._time_block(record, process)
+            reasons = self._time_block(record, place, process)
             if not together:
                 finish(record, processes.pop(index))
         except VariantError as failed:
@@ -97,33 +107,23 @@ class LatencyPhase:
     def _start(self, record: VariantRecord, process: VariantProcess) -> None:
         """Loads, checks the golden pair and, the first time, finds how many queries go into a sample."""
         start(self._context, record, process)
-        record.processes += 1
         if not record.batch_queries:
-            request = engine_pb2.ChildBlock(
-                scenario=plan_pb2.SCENARIO_SINGLE_STREAM,
-                min_queries=CALIBRATION_SAMPLES,
-                batch_queries=1,
-                samples_per_query=1,
-            )
-            tried = process.block(request, patience_s(request, record.first_inference_ns[-1]))
-            record.query_ns = float(np.median(np.array(tried.latency_ns)))
-            single = self._plan.scenario == plan_pb2.SCENARIO_SINGLE_STREAM
-            record.batch_queries = batch_queries(record.query_ns, self._context.overhead_ns) if single else 1
+            calibrate(self._context, record, process)
 
-    def _time_block(self, record: VariantRecord, process: VariantProcess) -> list[str]:
+    def _time_block(self, record: VariantRecord, number: int, process: VariantProcess) -> list[str]:
         """Reasons for which the block is void."""
-        place = record.processes - 1
-        number = sum(block.process == place for block in record.blocks)
-        request = block_request(self._plan, record, f"{place}/{number}")
+        request = block_request(self._plan, record, f"{self._number}/{number}")
         done = process.block(request, patience_s(request, record.query_ns))
         reasons = judge_block(done.before, done.after, self._context.machine)
         record.blocks.append(
             TimedBlock(
-                process=place,
+                process=self._number,
                 number=number,
                 latency_ns=np.array(done.latency_ns, np.int64),
                 queueing_ns=np.array(done.queueing_ns, np.int64),
                 most_in_flight=done.most_in_flight,
+                unserved_queries=done.unserved_queries,
+                last_arrival_ns=done.last_arrival_ns,
                 samples=done.samples,
                 duration_ns=done.duration_ns,
                 seen=SeenBlock(before=done.before, after=done.after, void_reasons=tuple(reasons)),
@@ -132,8 +132,24 @@ class LatencyPhase:
         return reasons
 
 
+def calibrate(context: JobContext, record: VariantRecord, process: VariantProcess) -> None:
+    """Finds what a query takes, about, and how many go into a sample."""
+    request = engine_pb2.ChildBlock(
+        scenario=plan_pb2.SCENARIO_SINGLE_STREAM,
+        warmup_min_queries=context.plan.warmup_min_queries,
+        min_queries=CALIBRATION_SAMPLES,
+        batch_queries=1,
+        samples_per_query=1,
+    )
+    first_ns = record.first_inference_ns[-1] if record.first_inference_ns else 0
+    tried = process.block(request, patience_s(request, first_ns))
+    record.query_ns = float(np.median(np.array(tried.latency_ns)))
+    single = context.plan.scenario == plan_pb2.SCENARIO_SINGLE_STREAM
+    record.batch_queries = batch_queries(record.query_ns, context.overhead_ns) if single else 1
+
+
 def block_request(plan: plan_pb2.Plan, record: VariantRecord, place: str) -> engine_pb2.ChildBlock:
-    """A block of the plan's scenario. `place` gives arrivals of its own to each block, alike for all variants."""
+    """A block of the plan's scenario. `place` gives each block arrivals of its own, alike for all variants."""
     request = engine_pb2.ChildBlock(
         scenario=plan.scenario,
         warmup_min_queries=plan.warmup_min_queries,
@@ -152,8 +168,7 @@ def block_request(plan: plan_pb2.Plan, record: VariantRecord, place: str) -> eng
 
 def arrival_seed(seed: int, place: str) -> int:
     """64 bits out of the plan's seed and a block's place."""
-    mixed = int(np.random.SeedSequence([seed, *place.encode()]).generate_state(1, np.uint64)[0])
-    return mixed
+    return int(np.random.SeedSequence([seed, *place.encode()]).generate_state(1, np.uint64)[0])
 
 
 def start(context: JobContext, record: VariantRecord, process: VariantProcess) -> None:

@@ -15,13 +15,17 @@ from edgemeter_protos.v1 import engine_pb2, result_pb2
 @dataclass(frozen=True, kw_only=True)
 class TimedBlock:
     process: int
-    """From 0 in the order in which the variant's processes were started."""
+    """The round of fresh processes, from 0; the same for all variants."""
     number: int
-    """From 0 within the process."""
+    """The pass over the variants within the round, from 0; repeats of voided blocks come last."""
     latency_ns: npt.NDArray[np.int64]
     queueing_ns: npt.NDArray[np.int64]
     """Server: of each query; else empty."""
     most_in_flight: int
+    unserved_queries: int = 0
+    """Server: the last so many latencies are of queries that had not begun when the block was given up."""
+    last_arrival_ns: int = 0
+    """Server: from the start of the timed part."""
     samples: int
     """That went through the model in the timed part."""
     duration_ns: int
@@ -45,9 +49,9 @@ class VariantRecord:
     """What a query took when it was found out how many go into a sample."""
     target_qps: float = 0.0
     """Server: the rate of its blocks, found or the plan's."""
+    highest_qps: float | None = None
+    """Server: that held the bound, where it was looked for."""
     probes: list[result_pb2.RateProbe] = field(default_factory=list)
-    processes: int = 0
-    """Started so far for timing."""
     repeats: int = 0
     """Voided blocks that were, or will be, repeated."""
     blocks: list[TimedBlock] = field(default_factory=list)
@@ -59,6 +63,8 @@ class VariantRecord:
     arena_bytes: int | None = None
     arena_detail: str = ""
     energy: result_pb2.Energy = field(default_factory=result_pb2.Energy)
+    energy_doubts: tuple[tuple[str, str], ...] = ()
+    """Code and detail of what makes the energy worth less than it could be."""
     trace_path: str = ""
     operators: result_pb2.OperatorProfile | None = None
     sustained: result_pb2.Sustained | None = None

@@ -54,13 +54,14 @@ from edgemeter_agent.link.uploader import Uploader
 from edgemeter_agent.spool import Spool
 from edgemeter_agent.state_dir import StateDir
 from edgemeter_agent.worker import AttemptWorker
-from edgemeter_protos import PROTOCOL_VERSION
+from edgemeter_protos import PROTOCOL_VERSION, plans
 from edgemeter_protos.v1 import device_pb2, fleet_pb2
 
-CAPABILITIES = ("single-stream",)
+CAPABILITIES = tuple(plans.SCENARIOS)
 """Scenarios that this agent's engine can run."""
 
 KILL_PATIENCE_S = 3.0
+DYING_PATIENCE_S = 3.0
 FLUSH_PATIENCE_S = 2.0
 GOODBYE_PATIENCE_S = 0.5
 
@@ -77,8 +78,12 @@ class Link:
         state_dir: StateDir,
         facts: device_pb2.DeviceFacts,
         engine_command: Sequence[str],
+        allow_exec_meters: bool = False,
+        board: BoardRoot | None = None,
     ) -> None:
+        self._allow_exec_meters = allow_exec_meters
         self._state_dir = state_dir
+        self._board = board or BoardRoot()
         self._facts = facts
         self._engine_command = engine_command
         # A SimpleQueue, because a signal handler may post while the loop is inside get().
@@ -213,9 +218,11 @@ class Link:
             spool=self._spool,
             state_dir=self._state_dir,
             engine_command=self._engine_command,
+            allow_exec_meters=self._allow_exec_meters,
             progress=self._send_progress,
             spooled=self._uploader.wake,
             ended=lambda attempt, spooled: self.post(AttemptEnded(attempt=attempt, spooled=spooled)),
+            board=self._board,
         )
         self._worker.start()
 
@@ -225,9 +232,12 @@ class Link:
             stream.send_progress(progress)
 
     def _recover_engine(self) -> None:
-        if engine_process.kill_survivor(self._state_dir.engine_path):
+        survived = engine_process.kill_survivor(self._state_dir.engine_path)
+        if survived:
             log.warning("killed the benchmark engine that an earlier agent left")
-        restore_left_over(BoardRoot())
+        # It is killed, and not yet gone: until then the settings count as its own.
+        if restore_left_over(self._board, DYING_PATIENCE_S if survived else 0.0):
+            log.warning("put back the settings that an earlier agent had changed for measuring")
         shutil.rmtree(self._state_dir.work_dir, ignore_errors=True)
 
     def _recover_spool(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.engine.job import run_job
-from edgemeter_agent.runtimes import kind, loader
+from edgemeter_agent.runtimes import LoadOptions, kind, loader
 from edgemeter_protos import plans
 from edgemeter_protos.v1 import engine_pb2, plan_pb2, variant_pb2
 
@@ -100,7 +100,7 @@ def variant(models: Models, images: npt.NDArray[np.uint8], tmp_path: Path) -> Va
     """A variant whose golden outputs are the runtime's own, shifted by `golden_shift`."""
 
     def make(name: str, golden_shift: float = 0.0) -> engine_pb2.EngineVariant:
-        model = loader(kind("litert"))(models.path(name), 1)
+        model = loader(kind("litert"))(models.path(name), LoadOptions())
         rows = []
         for number in range(GOLDEN_SAMPLES):
             model.prepare([images[number : number + 1]])
@@ -140,8 +140,8 @@ class Outcome:
         return self.events[-1].HasField("done")
 
 
-def small_plan(**overrides: int) -> plan_pb2.Plan:
-    numbers = {
+def small_plan(**overrides: plans.Value) -> plan_pb2.Plan:
+    numbers: dict[str, plans.Value] = {
         "blocks": 2,
         "processes": 2,
         "block_min_queries": 30,
@@ -158,7 +158,7 @@ JobMaker = Callable[..., engine_pb2.EngineJob]
 @pytest.fixture
 def job(tmp_path: Path) -> JobMaker:
     def make(
-        variants: list[engine_pb2.EngineVariant], evaluation_path: str = "", **overrides: int
+        variants: list[engine_pb2.EngineVariant], evaluation_path: str = "", **overrides: plans.Value
     ) -> engine_pb2.EngineJob:
         return engine_pb2.EngineJob(
             plan=small_plan(**overrides),

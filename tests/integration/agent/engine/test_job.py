@@ -17,9 +17,9 @@ import pytest
 
 from edgemeter_agent.board import governor
 from edgemeter_agent.board.root import BoardRoot
-from edgemeter_agent.engine import job as engine_job
+from edgemeter_agent.engine import latency_phase
 from edgemeter_agent.engine.variant_process import VariantProcess
-from edgemeter_agent.runtimes import kind, loader
+from edgemeter_agent.runtimes import LoadOptions, kind, loader
 from edgemeter_protos.v1 import engine_pb2, plan_pb2, result_pb2, variant_pb2
 
 pytestmark = pytest.mark.needs_tensorflow
@@ -48,8 +48,13 @@ def test_a_job_gives_each_variant_a_complete_result(
         assert result.plan.quality_samples == 12
         assert result.cold.load_ns
         assert result.cold.first_inference_ns
+        assert result.cold.processes == 2
+        assert 0 < result.memory.model_bytes < result.memory.peak_rss_bytes
+        assert result.memory.empty_peak_rss_bytes + result.memory.model_bytes == result.peak_rss_bytes
+        assert "CPU" in result.runtime.ran_on
+        assert result.HasField("comparison") == (name == "int8")
         assert result.energy.status == result_pb2.ENERGY_STATUS_NO_METER
-        assert result.energy.detail == "no meter on this board"
+        assert result.energy.detail.startswith("no meter on this board")
         assert result.peak_rss_bytes > 10_000_000
         assert result.harness_overhead_ns > 0
         assert result.verdict.state in (result_pb2.VERDICT_STATE_VALID, result_pb2.VERDICT_STATE_DEGRADED)
@@ -63,6 +68,7 @@ def test_a_job_gives_each_variant_a_complete_result(
                 "process": "int32",
                 "block": "int32",
                 "kept": "bool",
+                "outlier": "bool",
             }
             taken = samples["latency_ns"]
             assert samples["kept"].all()
@@ -256,7 +262,7 @@ def test_where_memory_does_not_hold_all_each_block_has_a_process_of_its_own(
     for event in outcome.results:
         with np.load(event.samples_path) as samples:
             assert {*zip(samples["process"].tolist(), samples["block"].tolist(), strict=True)} == {
-                (0, 0), (1, 0), (2, 0)
+                (0, 0), (0, 1), (0, 2)
             }  # fmt: skip
         assert event.result.peak_rss_bytes
 
@@ -300,7 +306,7 @@ def test_a_voided_block_is_repeated_and_its_samples_are_kept_apart(
     job: Any, measure: Any, variant: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verdicts = iter([["frequency_changed", "throttled"], [], []])
-    monkeypatch.setattr(engine_job, "judge_block", lambda _before, _after, _machine: next(verdicts))
+    monkeypatch.setattr(latency_phase, "judge_block", lambda _before, _after, _machine: next(verdicts))
     outcome = measure(job([variant("int8")], processes=1))
     result = outcome.results[0].result
     assert dict(result.conditions.void_reasons) == {"frequency_changed": 1, "throttled": 1}
@@ -359,7 +365,7 @@ def test_the_deadline_ends_the_job(job: Any, measure: Any, variant: Any) -> None
 
 
 def test_free_dimensions_take_the_samples_shape(models: Any, images: Any) -> None:
-    model = loader(kind("litert"))(models.path("float32"), 1)
+    model = loader(kind("litert"))(models.path("float32"), LoadOptions())
     assert list(model.signature.inputs[0].shape) == [-1, 28, 28, 1]
     model.prepare([images[:5]])
     model.query()
@@ -368,7 +374,7 @@ def test_free_dimensions_take_the_samples_shape(models: Any, images: Any) -> Non
 
 
 def test_signature_of_a_quantized_model(models: Any) -> None:
-    signature: variant_pb2.Signature = loader(kind("litert"))(models.path("int8"), 1).signature
+    signature: variant_pb2.Signature = loader(kind("litert"))(models.path("int8"), LoadOptions()).signature
     assert signature.inputs[0].dtype == "int8"
     assert signature.inputs[0].quantization.scale > 0
     assert signature.outputs[0].quantization.scale > 0

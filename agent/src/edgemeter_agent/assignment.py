@@ -1,0 +1,69 @@
+"""What an assignment means for this board: its blobs, and the engine's job. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgemeter_agent.link.fetching import CompressedBlob
+from edgemeter_protos.v1 import engine_pb2, fleet_pb2
+
+EXEC = "exec:"
+
+
+def engine_job(
+    assignment: fleet_pb2.Assignment,
+    files: dict[str, Path],
+    work_dir: Path,
+    *,
+    calibrations_dir: Path,
+    allow_exec_meters: bool = False,
+) -> engine_pb2.EngineJob:
+    """The engine's view of an assignment whose blobs lie in `files`, by digest."""
+    evaluation = assignment.evaluation.digest
+    return engine_pb2.EngineJob(
+        plan=assignment.plan,
+        variants=[
+            engine_pb2.EngineVariant(
+                variant_id=manifest.variant_id,
+                label=manifest.recipe,
+                format=manifest.format,
+                artifact_path=str(files[manifest.artifact_digest]),
+                artifact_digest=manifest.artifact_digest,
+                golden_path=str(files[manifest.golden.digest]) if manifest.golden.digest else "",
+                golden=manifest.golden,
+                runtimes=manifest.runtimes,
+                preprocessing=manifest.preprocessing,
+            )
+            for manifest in assignment.variants
+        ],
+        evaluation_path=str(files[evaluation]) if evaluation else "",
+        work_dir=str(work_dir),
+        meters=allowed_meters(assignment.meters, allow_exec_meters),
+        calibrations_dir=str(calibrations_dir),
+    )
+
+
+def allowed_meters(specs: Sequence[str], allow_exec: bool) -> list[str]:
+    """What users attached, without programs to run where this board's operator has not allowed them: whoever
+    may attach a meter could else run anything here."""
+    return [spec for spec in specs if allow_exec or not spec.startswith(EXEC)]
+
+
+def wanted_blobs(assignment: fleet_pb2.Assignment) -> list[str]:
+    """Digests of all that the engine reads, each once, smallest trouble first: artifacts, then data."""
+    digests = [manifest.artifact_digest for manifest in assignment.variants]
+    digests += [manifest.golden.digest for manifest in assignment.variants]
+    digests.append(assignment.evaluation.digest)
+    return list(dict.fromkeys(digest for digest in digests if digest))
+
+
+def compressed_blobs(assignment: fleet_pb2.Assignment) -> dict[str, CompressedBlob]:
+    """What may be fetched in place of artifacts, by their digest."""
+    return {
+        manifest.artifact_digest: CompressedBlob(
+            digest=manifest.compressed_digest, content_bytes=manifest.size_bytes
+        )
+        for manifest in assignment.variants
+        if manifest.compressed_digest
+    }

@@ -461,6 +461,7 @@ class Assignment(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     VARIANTS_FIELD_NUMBER: _builtins.int
     EVALUATION_FIELD_NUMBER: _builtins.int
+    METERS_FIELD_NUMBER: _builtins.int
     study_id: _builtins.str
     lease_ttl_ms: _builtins.int
     @_builtins.property
@@ -475,6 +476,10 @@ class Assignment(_message.Message):
     def evaluation(self) -> Global___EvaluationInputs:
         """Absent where the study has no evaluation data."""
 
+    @_builtins.property
+    def meters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Beside the board's own: "remote:HOST:PORT", "exec:PROGRAM", …, as users attached them to this board."""
+
     def __init__(
         self,
         *,
@@ -484,10 +489,11 @@ class Assignment(_message.Message):
         plan: _plan_pb2.Plan | None = ...,
         variants: _abc.Iterable[_variant_pb2.Manifest] | None = ...,
         evaluation: Global___EvaluationInputs | None = ...,
+        meters: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "evaluation", b"evaluation", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "evaluation", b"evaluation", "lease_ttl_ms", b"lease_ttl_ms", "plan", b"plan", "study_id", b"study_id", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "evaluation", b"evaluation", "lease_ttl_ms", b"lease_ttl_ms", "meters", b"meters", "plan", b"plan", "study_id", b"study_id", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1427,6 +1427,7 @@ class Device(_message.Message):
     LAST_SEEN_UNIX_MS_FIELD_NUMBER: _builtins.int
     JOINED_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
+    METERS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     attached: _builtins.bool
@@ -1438,6 +1439,10 @@ class Device(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def facts(self) -> _device_pb2.DeviceFacts: ...
+    @_builtins.property
+    def meters(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttachedMeter]:
+        """Beside those of `facts`: what users attached."""
+
     def __init__(
         self,
         *,
@@ -1449,14 +1454,130 @@ class Device(_message.Message):
         last_seen_unix_ms: _builtins.int = ...,
         joined_at_unix_ms: _builtins.int = ...,
         job_id: _builtins.str = ...,
+        meters: _abc.Iterable[Global___AttachedMeter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "facts", b"facts", "id", b"id", "job_id", b"job_id", "joined_at_unix_ms", b"joined_at_unix_ms", "labels", b"labels", "last_seen_unix_ms", b"last_seen_unix_ms", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "facts", b"facts", "id", b"id", "job_id", b"job_id", "joined_at_unix_ms", b"joined_at_unix_ms", "labels", b"labels", "last_seen_unix_ms", b"last_seen_unix_ms", "meters", b"meters", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Device: _TypeAlias = Device  # noqa: Y015
+
+@_typing.final
+class AttachedMeter(_message.Message):
+    """A meter that a board is to read, and that it does not find by itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    ATTACHED_BY_FIELD_NUMBER: _builtins.int
+    ATTACHED_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    spec: _builtins.str
+    """"remote:HOST:PORT", "exec:PROGRAM", "shelly:HOST", …, as `edgemeter-agent meter` takes them; secrets in it
+    are masked.
+    """
+    attached_by: _builtins.str
+    attached_at_unix_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        spec: _builtins.str = ...,
+        attached_by: _builtins.str = ...,
+        attached_at_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached_at_unix_ms", b"attached_at_unix_ms", "attached_by", b"attached_by", "spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachedMeter: _TypeAlias = AttachedMeter  # noqa: Y015
+
+@_typing.final
+class AttachMeterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    """Name or id."""
+    spec: _builtins.str
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        spec: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachMeterRequest: _TypeAlias = AttachMeterRequest  # noqa: Y015
+
+@_typing.final
+class AttachMeterResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def device(self) -> Global___Device: ...
+    def __init__(
+        self,
+        *,
+        device: Global___Device | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachMeterResponse: _TypeAlias = AttachMeterResponse  # noqa: Y015
+
+@_typing.final
+class DetachMeterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    spec: _builtins.str
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        spec: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetachMeterRequest: _TypeAlias = DetachMeterRequest  # noqa: Y015
+
+@_typing.final
+class DetachMeterResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def device(self) -> Global___Device: ...
+    def __init__(
+        self,
+        *,
+        device: Global___Device | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetachMeterResponse: _TypeAlias = DetachMeterResponse  # noqa: Y015
 
 @_typing.final
 class ListDevicesRequest(_message.Message):

@@ -124,6 +124,16 @@ class LabStub:
                 request_serializer=edgemeter_dot_v1_dot_lab__pb2.ListDevicesRequest.SerializeToString,
                 response_deserializer=edgemeter_dot_v1_dot_lab__pb2.ListDevicesResponse.FromString,
                 _registered_method=True)
+        self.AttachMeter = channel.unary_unary(
+                '/edgemeter.v1.Lab/AttachMeter',
+                request_serializer=edgemeter_dot_v1_dot_lab__pb2.AttachMeterRequest.SerializeToString,
+                response_deserializer=edgemeter_dot_v1_dot_lab__pb2.AttachMeterResponse.FromString,
+                _registered_method=True)
+        self.DetachMeter = channel.unary_unary(
+                '/edgemeter.v1.Lab/DetachMeter',
+                request_serializer=edgemeter_dot_v1_dot_lab__pb2.DetachMeterRequest.SerializeToString,
+                response_deserializer=edgemeter_dot_v1_dot_lab__pb2.DetachMeterResponse.FromString,
+                _registered_method=True)
         self.CreateJoinToken = channel.unary_unary(
                 '/edgemeter.v1.Lab/CreateJoinToken',
                 request_serializer=edgemeter_dot_v1_dot_lab__pb2.CreateJoinTokenRequest.SerializeToString,
@@ -261,6 +271,21 @@ class LabServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AttachMeter(self, request, context):
+        """From its next job on, a board reads this meter beside its own. Refusals: NO_DEVICE_MATCHES, ALREADY_EXISTS,
+        BAD_REQUEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DetachMeter(self, request, context):
+        """Refusals: NO_DEVICE_MATCHES, NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateJoinToken(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -371,6 +396,16 @@ def add_LabServicer_to_server(servicer, server):
                     servicer.ListDevices,
                     request_deserializer=edgemeter_dot_v1_dot_lab__pb2.ListDevicesRequest.FromString,
                     response_serializer=edgemeter_dot_v1_dot_lab__pb2.ListDevicesResponse.SerializeToString,
+            ),
+            'AttachMeter': grpc.unary_unary_rpc_method_handler(
+                    servicer.AttachMeter,
+                    request_deserializer=edgemeter_dot_v1_dot_lab__pb2.AttachMeterRequest.FromString,
+                    response_serializer=edgemeter_dot_v1_dot_lab__pb2.AttachMeterResponse.SerializeToString,
+            ),
+            'DetachMeter': grpc.unary_unary_rpc_method_handler(
+                    servicer.DetachMeter,
+                    request_deserializer=edgemeter_dot_v1_dot_lab__pb2.DetachMeterRequest.FromString,
+                    response_serializer=edgemeter_dot_v1_dot_lab__pb2.DetachMeterResponse.SerializeToString,
             ),
             'CreateJoinToken': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateJoinToken,
@@ -874,6 +909,60 @@ class Lab:
             '/edgemeter.v1.Lab/ListDevices',
             edgemeter_dot_v1_dot_lab__pb2.ListDevicesRequest.SerializeToString,
             edgemeter_dot_v1_dot_lab__pb2.ListDevicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttachMeter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgemeter.v1.Lab/AttachMeter',
+            edgemeter_dot_v1_dot_lab__pb2.AttachMeterRequest.SerializeToString,
+            edgemeter_dot_v1_dot_lab__pb2.AttachMeterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DetachMeter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgemeter.v1.Lab/DetachMeter',
+            edgemeter_dot_v1_dot_lab__pb2.DetachMeterRequest.SerializeToString,
+            edgemeter_dot_v1_dot_lab__pb2.DetachMeterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,12 @@ class LabStub:
     CancelStudy: _grpc.UnaryUnaryMultiCallable[_lab_pb2.CancelStudyRequest, _lab_pb2.CancelStudyResponse]
     ListResults: _grpc.UnaryStreamMultiCallable[_lab_pb2.ListResultsRequest, _lab_pb2.ListResultsResponse]
     ListDevices: _grpc.UnaryUnaryMultiCallable[_lab_pb2.ListDevicesRequest, _lab_pb2.ListDevicesResponse]
+    AttachMeter: _grpc.UnaryUnaryMultiCallable[_lab_pb2.AttachMeterRequest, _lab_pb2.AttachMeterResponse]
+    """From its next job on, a board reads this meter beside its own. Refusals: NO_DEVICE_MATCHES, ALREADY_EXISTS,
+    BAD_REQUEST.
+    """
+    DetachMeter: _grpc.UnaryUnaryMultiCallable[_lab_pb2.DetachMeterRequest, _lab_pb2.DetachMeterResponse]
+    """Refusals: NO_DEVICE_MATCHES, NOT_FOUND."""
     CreateJoinToken: _grpc.UnaryUnaryMultiCallable[_lab_pb2.CreateJoinTokenRequest, _lab_pb2.CreateJoinTokenResponse]
     CreateUserToken: _grpc.UnaryUnaryMultiCallable[_lab_pb2.CreateUserTokenRequest, _lab_pb2.CreateUserTokenResponse]
     ListTokens: _grpc.UnaryUnaryMultiCallable[_lab_pb2.ListTokensRequest, _lab_pb2.ListTokensResponse]
@@ -96,6 +102,12 @@ class LabAsyncStub(LabStub):
     CancelStudy: _aio.UnaryUnaryMultiCallable[_lab_pb2.CancelStudyRequest, _lab_pb2.CancelStudyResponse]  # type: ignore[assignment]
     ListResults: _aio.UnaryStreamMultiCallable[_lab_pb2.ListResultsRequest, _lab_pb2.ListResultsResponse]  # type: ignore[assignment]
     ListDevices: _aio.UnaryUnaryMultiCallable[_lab_pb2.ListDevicesRequest, _lab_pb2.ListDevicesResponse]  # type: ignore[assignment]
+    AttachMeter: _aio.UnaryUnaryMultiCallable[_lab_pb2.AttachMeterRequest, _lab_pb2.AttachMeterResponse]  # type: ignore[assignment]
+    """From its next job on, a board reads this meter beside its own. Refusals: NO_DEVICE_MATCHES, ALREADY_EXISTS,
+    BAD_REQUEST.
+    """
+    DetachMeter: _aio.UnaryUnaryMultiCallable[_lab_pb2.DetachMeterRequest, _lab_pb2.DetachMeterResponse]  # type: ignore[assignment]
+    """Refusals: NO_DEVICE_MATCHES, NOT_FOUND."""
     CreateJoinToken: _aio.UnaryUnaryMultiCallable[_lab_pb2.CreateJoinTokenRequest, _lab_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
     CreateUserToken: _aio.UnaryUnaryMultiCallable[_lab_pb2.CreateUserTokenRequest, _lab_pb2.CreateUserTokenResponse]  # type: ignore[assignment]
     ListTokens: _aio.UnaryUnaryMultiCallable[_lab_pb2.ListTokensRequest, _lab_pb2.ListTokensResponse]  # type: ignore[assignment]
@@ -236,6 +248,24 @@ class LabServicer(metaclass=_abc_1.ABCMeta):
         request: _lab_pb2.ListDevicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lab_pb2.ListDevicesResponse, _abc.Awaitable[_lab_pb2.ListDevicesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def AttachMeter(
+        self,
+        request: _lab_pb2.AttachMeterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lab_pb2.AttachMeterResponse, _abc.Awaitable[_lab_pb2.AttachMeterResponse]]:
+        """From its next job on, a board reads this meter beside its own. Refusals: NO_DEVICE_MATCHES, ALREADY_EXISTS,
+        BAD_REQUEST.
+        """
+
+    @_abc_1.abstractmethod
+    def DetachMeter(
+        self,
+        request: _lab_pb2.DetachMeterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lab_pb2.DetachMeterResponse, _abc.Awaitable[_lab_pb2.DetachMeterResponse]]:
+        """Refusals: NO_DEVICE_MATCHES, NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def CreateJoinToken(

@@ -32,6 +32,8 @@ NOT_RUN = {
     r"python3 -m venv agent": "test_wheels.py installs the agent into an empty environment",
     r"\. (agent|\.venv)/bin/activate": "changes the shell that it is typed in",
     r"pip install .*'edgemeter-agent\[[a-z,]+\]'": "downloads a runtime; test_wheels.py does it",
+    r"edgemeter-agent meter (serve|calibrate)( .*)?": "takes a meter that this machine lacks",
+    r"edgemeter-agent run --allow-exec-meters": "this test's agent runs already, and has no such meter",
 }
 """Pattern of whole commands -> why no test runs them."""
 
@@ -41,6 +43,11 @@ FIRST_NUMBERS = {
     "block_min_duration_ns": 20_000_000,
     "warmup_min_duration_ns": 20_000_000,
     "settle_timeout_ns": 0,
+    "energy_windows": 1,
+    "energy_window_min_duration_ns": 100_000_000,
+    "idle_duration_ns": 100_000_000,
+    "profiled_queries": 2,
+    "cold_starts": 0,
 }
 """What `bench` is given first here, so that the pages take seconds; what a page itself sets outdoes it."""
 
@@ -119,6 +126,10 @@ class Reader:
         if words[:2] == ["edgemeter", "bench"]:
             first = [f"--set={name}={number}" for name, number in FIRST_NUMBERS.items()]
             words[2:2] = first
+            words = [
+                "1s" if before == "--sustain" else word
+                for before, word in zip(["", *words], words, strict=False)
+            ]
         if words[:2] == ["edgemeter-agent", "bench"]:
             # The time to settle is the profile's: up to a minute in `standard`.
             words = [word if word != "standard" else "quick" for word in words]
@@ -236,6 +247,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, material: Path) -> Iterator[De
     desk = Desk(tmp_path_factory.mktemp("lab"))
     shutil.copy(material / "stripes.keras", desk.folder / "model.keras")
     shutil.copy(material / "stripes.npz", desk.folder / "digits.npz")
+    (plan,) = (block.text for page in PAGES for block in blocks_of(page) if block.language == "toml")
+    (desk.folder / "plan.toml").write_text(plan)
     for name in ("model", "float32", "int8"):
         shutil.copy(material / "stripes.tflite", desk.folder / f"{name}.tflite")
     try:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from edgemeter_agent import verdict
-from edgemeter_agent.conditions import judge, settle
+from edgemeter_agent.conditions import doubts, judge, settle
+from edgemeter_agent.energy import judge as readings
+from edgemeter_agent.energy import sampler, summary
 from edgemeter_agent.engine import child, job, sizing
 from edgemeter_converters.formats import FORMATS, Options
 from edgemeter_coordinator.service import study_view
@@ -64,6 +66,7 @@ def engine_codes() -> set[str]:
 
 def test_every_verdict_code_is_documented() -> None:
     in_source = module_codes(judge.__file__) | module_codes(verdict.__file__) | engine_codes()
+    in_source |= module_codes(doubts.__file__) | module_codes(summary.__file__)
     in_source.add(study_view.UNSCORED)
     states = ("void", "degraded", "note", "void or degraded")
     documented = {
@@ -73,6 +76,14 @@ def test_every_verdict_code_is_documented() -> None:
         for code in re.findall(r"`([a-z0-9_]+)`", row[0])
     }
     assert documented == in_source
+
+
+def test_every_reason_to_disbelieve_a_meter_is_documented() -> None:
+    in_source = module_codes(readings.__file__) | module_codes(sampler.__file__)
+    documented = {
+        code for row in rows_of(DOCS / "energy.md") for code in re.findall(r"^`(meter_[a-z_]+)`$", row[0])
+    }
+    assert documented >= in_source
 
 
 def test_conditions_that_void_a_block_are_documented() -> None:
@@ -125,7 +136,8 @@ def test_profiles_are_those_of_the_source() -> None:
         for row in rows_of(DOCS / "measuring.md")
         if len(row) == 4 and re.fullmatch(r"\d+( \w+)?", row[1])
     }
-    fields = set(plans.resolve("quick").DESCRIPTOR.fields_by_name) - {"profile", "scenario"}
+    texts = {"profile", "scenario", "affinity_cpus", "accelerator", "require_energy", "meter"}
+    fields = set(plans.resolve("quick").DESCRIPTOR.fields_by_name) - texts
     assert set(table) == fields
     for name, profiles in table.items():
         assert profiles == {profile: getattr(plans.resolve(profile), name) for profile in plans.PROFILES}, (

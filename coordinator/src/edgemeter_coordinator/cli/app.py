@@ -13,6 +13,7 @@ from edgemeter_coordinator.cli import (
     demo,
     device,
     login,
+    meter,
     model,
     recipe,
     result,
@@ -29,6 +30,7 @@ app = typer.Typer(name="edgemeter", rich_markup_mode="markdown", pretty_exceptio
 
 app.add_typer(token.app, name="token")
 app.add_typer(device.app, name="device")
+app.add_typer(meter.app, name="meter")
 app.add_typer(model.app, name="model")
 app.add_typer(data.app, name="data")
 app.add_typer(recipe.app, name="recipe")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgemeter_coordinator.cli.completion import complete_profile, complete_recipe
+from edgemeter_coordinator.cli import plan_options
+from edgemeter_coordinator.cli.completion import complete_recipe
 from edgemeter_coordinator.cli.connection import Where, with_coordinator
 from edgemeter_coordinator.cli.output import AsJson, example, note, print_json, print_table
 from edgemeter_coordinator.cli.progress import Bars, upload_step
@@ -19,20 +20,6 @@ if TYPE_CHECKING:
 EXAMPLE = example(
     "edgemeter bench model.keras --data digits.npz --recipe float32 --recipe int8 --device board=pi5"
 )
-
-
-def parse_numbers(pairs: list[str]) -> dict[str, int]:
-    """Plan numbers of "block_min_queries=500" each. Raises typer.BadParameter."""
-    numbers: dict[str, int] = {}
-    for pair in pairs:
-        name, _, value = pair.partition("=")
-        try:
-            numbers[name.strip()] = int(value)
-        except ValueError:
-            raise typer.BadParameter(
-                f"'{pair}' sets no number of the plan: write NAME=NUMBER, as in blocks=8"
-            ) from None
-    return numbers
 
 
 @with_coordinator
@@ -71,21 +58,21 @@ def bench(
             help="May be repeated: any one match is enough. All where left out.",
         ),
     ] = None,
-    profile: Annotated[
-        str,
-        typer.Option(
-            metavar="quick|standard|publication",
-            help="How long and how often to measure.",
-            autocompletion=complete_profile,
-        ),
-    ] = "standard",
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Threads of the runtime; the profile says 1.")
-    ] = None,
-    numbers: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=NUMBER", help="Replaces a number of the plan, as in blocks=8."),
-    ] = None,
+    profile: plan_options.Profile = None,
+    plan: plan_options.PlanFile = None,
+    numbers: plan_options.Numbers = None,
+    scenario: plan_options.Scenario = None,
+    batch: plan_options.Batch = None,
+    samples_per_query: plan_options.SamplesPerQuery = None,
+    target_qps: plan_options.TargetQps = None,
+    latency_bound: plan_options.LatencyBound = None,
+    threads: plan_options.Threads = None,
+    accelerator: plan_options.Accelerator = None,
+    affinity: plan_options.Affinity = None,
+    require_energy: plan_options.RequireEnergy = False,
+    meter: plan_options.Meter = None,
+    sustain: plan_options.Sustain = None,
+    operators: plan_options.Operators = None,
     name: Annotated[str | None, typer.Option(help="The study's name; made up where left out.")] = None,
     dry_run: Annotated[
         bool,
@@ -100,13 +87,25 @@ def bench(
 
     Exits with 1 where the study failed. Ctrl-C leaves the study running.
     """
-    from edgemeter_coordinator.sdk.lab import resolve_plan
+    from edgemeter_coordinator.sdk.plan import resolve_plan
 
-    plan = parse_numbers(numbers or [])
-    if threads is not None:
-        plan["threads"] = threads
+    asked = plan_options.overrides(
+        numbers,
+        affinity=affinity,
+        latency_bound=latency_bound,
+        sustain=sustain,
+        scenario=scenario,
+        batch_size=batch,
+        samples_per_query=samples_per_query,
+        target_qps=target_qps,
+        threads=threads,
+        accelerator=accelerator,
+        require_energy=require_energy,
+        meter=meter,
+        profiled_queries=operators,
+    )
     # Before they become keyword arguments, some of which are no numbers of a plan.
-    resolve_plan(profile, plan)
+    resolve_plan(profile, asked, plan)
     with where.connect() as lab:
         with Bars() as bars:
             study = lab.bench(
@@ -115,10 +114,11 @@ def bench(
                 recipes=recipe,
                 devices=device or ("all",),
                 profile=profile,
+                plan_file=plan,
                 name=name,
                 dry_run=dry_run,
                 progress=lambda path, done, total: bars.show([upload_step(path, done, total)]),
-                **plan,
+                **asked,
             )
         if dry_run or no_wait:
             _print_submitted(study, dry_run=dry_run, as_json=as_json)
@@ -143,8 +143,9 @@ def _print_submitted(study: Study, *, dry_run: bool, as_json: bool) -> None:
 
 
 def print_price(study: lab_pb2.Study) -> None:
-    """What is there, what would be built, and about how long that takes."""
+    """What is there, what would be built and how it would be measured, and about how long that takes."""
     from edgemeter_coordinator.cli import cells, records
+    from edgemeter_coordinator.report import plan_view
 
     print_table(
         ("variant", "to do", "begins with", "about"),
@@ -173,6 +174,8 @@ def print_price(study: lab_pb2.Study) -> None:
             f"about {cells.duration(sum(known))} of work for a conversion worker"
             + (f", and {rest} more of which nothing is known" if rest else "")
         )
+    print_table(("plan", ""), plan_view.numbers(study.plan), empty="no plan")
+    note(f"measuring takes {plan_view.estimate(study.plan, len(study.variants))}")
     print_table(
         ("device", ""),
         [

@@ -27,3 +27,10 @@ def complete_step(incomplete: str) -> list[str]:
     from edgemeter_converters.steps import STEPS
 
     return [name for name in STEPS if name.startswith(incomplete)]
+
+
+def complete_scenario(incomplete: str) -> list[str]:
+    """How queries may arrive."""
+    from edgemeter_coordinator.report.exported_times import SCENARIOS
+
+    return [name for name in SCENARIOS.values() if name.startswith(incomplete)]

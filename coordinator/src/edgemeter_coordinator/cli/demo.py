@@ -59,7 +59,7 @@ def demo(
     """
     from edgemeter_coordinator.demo.run import run
     from edgemeter_coordinator.report import export
-    from edgemeter_coordinator.sdk.lab import resolve_plan
+    from edgemeter_coordinator.sdk.plan import resolve_plan
 
     resolve_plan(profile, {})
     with _ended_like_ctrl_c(), Bars() as bars:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from edgemeter_coordinator.report import exported_board, exported_times, plan_view
 from edgemeter_coordinator.report.numbers import bits_per_weight, sparsity
 from edgemeter_protos import preprocessing as how
 from edgemeter_protos.v1 import device_pb2, lab_pb2, variant_pb2
@@ -199,8 +200,16 @@ def facts(one: device_pb2.DeviceFacts) -> Record:
         "memory_bytes": one.memory_bytes,
         "python_version": one.python_version,
         "agent_version": one.agent_version,
-        "runtimes": [{"name": runtime.name, "version": runtime.version} for runtime in one.runtimes],
-        "meters": [{"name": meter.name, "coverage": meter.coverage} for meter in one.meters],
+        "runtimes": [
+            {
+                "name": runtime.name,
+                "version": runtime.version,
+                # Null: an agent of an earlier edgemeter does not say.
+                "accelerators": list(runtime.accelerators) or None,
+            }
+            for runtime in one.runtimes
+        ],
+        "meters": [exported_board.meter(meter) for meter in one.meters],
         "observables": [
             {"name": each.name, "available": each.available, "detail": each.detail}
             for each in one.observables
@@ -217,12 +226,32 @@ def device(one: lab_pb2.Device) -> Record:
         "attached": one.attached,
         "job": one.job_id or None,
         "facts": facts(one.facts),
+        "attached_meters": [attached_meter(each) for each in one.meters],
         "last_seen_at": iso_time(one.last_seen_unix_ms),
         "joined_at": iso_time(one.joined_at_unix_ms),
     }
 
 
+def attached_meter(one: lab_pb2.AttachedMeter) -> Record:
+    return {
+        "spec": one.spec,
+        "attached_by": one.attached_by or None,
+        "attached_at": iso_time(one.attached_at_unix_ms),
+    }
+
+
+def meters(one: lab_pb2.Device) -> list[Record]:
+    """A board's own, then what was attached: of that the coordinator knows no more than how it is reached."""
+    nothing = exported_board.meter(device_pb2.MeterFacts(), there=False)
+    own = [
+        {"device": one.name, "spec": None, "attached": False, **exported_board.meter(each)}
+        for each in one.facts.meters
+    ]
+    return own + [{"device": one.name, "spec": each.spec, "attached": True, **nothing} for each in one.meters]
+
+
 def study(one: lab_pb2.Study) -> Record:
+    least = plan_view.least(one.plan, len(one.variants))
     return {
         "id": one.id,
         "name": one.name,
@@ -230,6 +259,13 @@ def study(one: lab_pb2.Study) -> Record:
         "model": {"name": one.model_name, "digest": one.model_digest},
         "dataset": {"name": one.dataset_name, "digest": one.dataset_digest} if one.dataset_digest else None,
         "profile": one.plan.profile,
+        "plan": exported_times.plan(one.plan),
+        # On each board; slow models, voided blocks and waiting for a quiet board come on top.
+        "measuring_at_least_ns": {
+            "blocks": least.blocks_ns,
+            "energy_where_metered": least.energy_ns,
+            "sustained": least.sustained_ns,
+        },
         "variants": [
             {
                 "id": variant.variant_id,

@@ -1,7 +1,6 @@
 """Results as JSON and CSV, by the keys that docs/results.md explains and result.schema.json holds.
 
-A value that was not measured is None (null), never 0: the contract's zero means "absent" wherever a
-real measurement cannot be zero.
+A value that was not measured is None (null), never 0 (`report.absent`).
 """
 
 from __future__ import annotations
@@ -13,54 +12,42 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
+from edgemeter_coordinator.report import exported_board, exported_times
+from edgemeter_coordinator.report.absent import Exported
 from edgemeter_coordinator.report.numbers import bits_per_weight
-from edgemeter_protos.v1 import device_pb2, lab_pb2, plan_pb2, result_pb2
+from edgemeter_protos import plans
+from edgemeter_protos.v1 import lab_pb2, result_pb2
 
-Exported = dict[str, Any]
-"""One variant on one device: nested dicts of JSON's types."""
-
-SCENARIOS: Mapping[int, str] = {plan_pb2.SCENARIO_SINGLE_STREAM: "single-stream"}
-ENERGY_STATUSES: Mapping[int, str] = {
-    result_pb2.ENERGY_STATUS_NO_METER: "no_meter",
-    result_pb2.ENERGY_STATUS_MEASURED: "measured",
-}
 VERDICTS: Mapping[int, str] = {
     result_pb2.VERDICT_STATE_VALID: "valid",
     result_pb2.VERDICT_STATE_DEGRADED: "degraded",
     result_pb2.VERDICT_STATE_VOID: "void",
 }
 
-# Latency's fields that go out under their own names; None where the whole message is absent.
-LATENCY_NUMBERS = ("p50_ns", "p90_ns", "p99_ns", "mean_ns", "min_ns")
-SNAPSHOT_NUMBERS = (
-    "frequency_hz",
-    "temperature_millicelsius",
-    "throttled_bits",
-    "throttle_events",
-    "psi_cpu_some_us",
-    "cpu_busy_ns",
-    "cpu_steal_ns",
-    "load_average_1m",
-    "process_cpu_ns",
-    "run_delay_ns",
-    "involuntary_switches",
-)
-CONDITION_NUMBERS = (
-    "frequency_min_hz",
-    "frequency_max_hz",
-    "temperature_max_millicelsius",
-    "contention_share",
-    "steal_share",
-    "psi_share",
-    "run_delay_share",
-    "involuntary_switches",
-)
 # Columns that a spreadsheet gets as JSON text, since their length differs from row to row.
-OPEN_COLUMNS = ("conditions.void_reasons", "conditions.unreadable", "verdict.reasons")
-
+OPEN_COLUMNS = (
+    "plan.affinity_cpus",
+    "latency.percentiles",
+    "serving.probes",
+    "energy.meter.rails",
+    "energy.void_reasons",
+    "energy.rails",
+    "energy.uncertainty_parts_uj",
+    "operators.operators",
+    "sustained.points",
+    "conditions.void_reasons",
+    "conditions.cpus",
+    "conditions.changes",
+    "conditions.before.zones_millicelsius",
+    "conditions.before.clocks_hz",
+    "conditions.after.zones_millicelsius",
+    "conditions.after.clocks_hz",
+    "conditions.unreadable",
+    "verdict.reasons",
+)
 
 # Columns that a spreadsheet gets twice, as low and high.
-PAIRS = ("latency.ci95_ns", "quality.ci95")
+PAIRS = ("latency.ci95_ns", "throughput.ci95", "comparison.ci95", "quality.ci95")
 
 
 def exported(responses: Iterable[lab_pb2.ListResultsResponse]) -> list[Exported]:
@@ -78,18 +65,25 @@ def as_csv(objects: Iterable[Exported]) -> str:
 
     The columns are the same for every study, also for one without results.
     """
-    columns = list(flattened(_exported(lab_pb2.ListResultsResponse())))
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, columns(), lineterminator="\n")
     writer.writeheader()
     writer.writerows(flattened(each) for each in objects)
     return text.getvalue()
+
+
+def columns() -> list[str]:
+    """A spreadsheet's, in their order."""
+    nothing = lab_pb2.ListResultsResponse(result=result_pb2.Result(plan=plans.resolve("quick")))
+    return list(flattened(_exported(nothing)))
 
 
 def flattened(each: Exported) -> dict[str, Any]:
     """Dotted column name to cell. Each of PAIRS becomes two columns, `.low` and `.high`."""
     cells: dict[str, Any] = {}
     _flatten(each, "", cells)
+    # A result of which no plan is known leaves those cells empty.
+    cells.pop("plan", None)
     return cells
 
 
@@ -102,6 +96,7 @@ def schema() -> dict[str, Any]:
 
 def _exported(response: lab_pb2.ListResultsResponse) -> Exported:
     manifest, result = response.manifest, response.result
+    recipes = {variant.variant_id: variant.recipe for variant in response.study.variants}
     return {
         "study": response.study.name,
         "device": _device(response.device),
@@ -109,6 +104,8 @@ def _exported(response: lab_pb2.ListResultsResponse) -> Exported:
         "recipe": manifest.recipe,
         "format": manifest.format,
         "runtime": f"{result.runtime.name} {result.runtime.version}".strip() or None,
+        "ran_on": result.runtime.ran_on or None,
+        "plan": exported_times.plan(result.plan),
         "size_bytes": manifest.size_bytes,
         "compressed_bytes": manifest.compressed_size_bytes,
         "parameters": manifest.parameters,
@@ -116,18 +113,23 @@ def _exported(response: lab_pb2.ListResultsResponse) -> Exported:
         "macs": manifest.macs or None,
         "bits_per_weight": bits_per_weight(manifest),
         "quality": _quality(response),
-        "latency": _latency(result),
-        "cold": {
-            "load_ns": result.cold.load_ns or None,
-            "first_inference_ns": result.cold.first_inference_ns or None,
-        },
-        "energy": {
-            "status": ENERGY_STATUSES.get(result.energy.status, "not_measured"),
-            "detail": result.energy.detail,
-        },
+        "latency": exported_times.latency(result),
+        "throughput": exported_times.throughput(result.throughput),
+        "serving": exported_times.serving(result),
+        "comparison": exported_times.comparison(result, recipes),
+        "cold": exported_times.cold(result.cold),
+        "energy": exported_board.energy(result.energy),
         "peak_rss_bytes": result.peak_rss_bytes or None,
+        "memory": exported_board.memory(result),
+        "operators": exported_times.operators(result),
+        "sustained": exported_times.sustained(result),
         "harness_overhead_ns": result.harness_overhead_ns or None,
-        "conditions": _conditions(result.conditions),
+        "conditions": exported_board.conditions(result.conditions),
+        "raw": {
+            "samples_digest": result.samples_digest or None,
+            "outputs_digest": result.outputs_digest or None,
+            "trace_digest": result.trace_digest or None,
+        },
         "verdict": {
             "state": VERDICTS.get(result.verdict.state, "void"),
             "reasons": [{"code": reason.code, "detail": reason.detail} for reason in result.verdict.reasons],
@@ -162,50 +164,6 @@ def _quality(response: lab_pb2.ListResultsResponse) -> Exported:
         "output_error_max": error.max_absolute if manifest.HasField("output_error") else None,
         "sqnr_db": error.sqnr_db if error.HasField("sqnr_db") else None,
     }
-
-
-def _latency(result: result_pb2.Result) -> Exported:
-    latency = result.latency
-    timed = latency.samples > 0
-    bounded = timed and latency.ci95_high_ns > 0
-    return {
-        "scenario": SCENARIOS.get(latency.scenario or result.plan.scenario),
-        "n": latency.samples or None,
-        "batch_queries": latency.batch_queries or None,
-        **{name: getattr(latency, name) if timed else None for name in LATENCY_NUMBERS},
-        "ci95_ns": [latency.ci95_low_ns, latency.ci95_high_ns] if bounded else None,
-        "outliers": latency.outliers if timed else None,
-    }
-
-
-def _conditions(conditions: result_pb2.Conditions) -> Exported:
-    return {
-        "blocks_kept": conditions.blocks_kept,
-        "blocks_voided": conditions.blocks_voided,
-        "void_reasons": dict(sorted(conditions.void_reasons.items())),
-        **{name: _present(conditions, name) for name in CONDITION_NUMBERS},
-        "governor": conditions.governor or None,
-        "settled_after_ns": conditions.settled_after_ns,
-        "before": _snapshot(conditions.before),
-        "after": _snapshot(conditions.after),
-        "unreadable": [_observable(each) for each in conditions.unreadable],
-    }
-
-
-def _snapshot(snapshot: result_pb2.Snapshot) -> Exported:
-    return {
-        "monotonic_ns": snapshot.monotonic_ns or None,
-        **{name: _present(snapshot, name) for name in SNAPSHOT_NUMBERS},
-        "governor": snapshot.governor or None,
-    }
-
-
-def _observable(observable: device_pb2.Observable) -> Exported:
-    return {"name": observable.name, "detail": observable.detail}
-
-
-def _present(message: result_pb2.Conditions | result_pb2.Snapshot, name: str) -> Any:
-    return getattr(message, name) if message.HasField(name) else None  # type: ignore[arg-type]
 
 
 def _flatten(value: Any, name: str, cells: dict[str, Any]) -> None:

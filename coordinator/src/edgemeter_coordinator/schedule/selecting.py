@@ -63,10 +63,11 @@ def _choices(devices: Sequence[Selectable]) -> str:
         return "no board has joined yet; `edgemeter token new` prints the line to paste on one"
     labels = sorted({f"{label}={value}" for device in devices for label, value in device.labels.items()})
     names = sorted(device.name for device in devices)
-    return f"labels are {_listed(labels) or '(none)'}; devices are {_listed(names)}; or use {ALL!r}"
+    return f"labels are {listed(labels) or '(none)'}; devices are {listed(names)}; or use {ALL!r}"
 
 
-def _listed(words: Iterable[str]) -> str:
+def listed(words: Iterable[str]) -> str:
+    """ "a, b, c"; the first few where they are many."""
     every = list(words)
     shown = ", ".join(every[:NAMED_IN_ERRORS])
     return f"{shown}, … ({len(every)} in all)" if len(every) > NAMED_IN_ERRORS else shown

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from edgemeter_coordinator.sdk.errors import EdgemeterError
+
+Chunk = bytes | bytearray | memoryview
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
@@ -14,15 +17,21 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
 
     A link is followed. What is no file (/dev/stdout, a pipe) is written to. Raises EdgemeterError.
     """
+    write_chunks(path, [text.encode()], private=private)
+
+
+def write_chunks(path: Path, chunks: Iterable[Chunk], *, private: bool = False) -> None:
+    """As `write_text`, for bytes that come piece by piece; what `chunks` raises leaves `path` as it was."""
     try:
         path = path.resolve()
         if path.exists() and not (path.is_file() or path.is_dir()):
-            path.write_text(text, encoding="utf-8", newline="")
+            with path.open("wb") as file:
+                file.writelines(chunks)
             return
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.writelines(chunks)
                 file.flush()
                 os.fsync(file.fileno())
             if not private:

@@ -9,13 +9,14 @@ from typing import Protocol, Self, TypeVar
 
 import grpc
 
-from edgemeter_coordinator.sdk import data_source, model_source, upload
+from edgemeter_coordinator.sdk import data_source, download, model_source, upload
 from edgemeter_coordinator.sdk.channel import open_channel, translate
 from edgemeter_coordinator.sdk.errors import EdgemeterError, Refused
+from edgemeter_coordinator.sdk.plan import PlanValue, resolve_plan
 from edgemeter_coordinator.sdk.settings import Settings
 from edgemeter_coordinator.sdk.study import Study
-from edgemeter_protos import plans, preprocessing
-from edgemeter_protos.v1 import lab_pb2, lab_pb2_grpc, plan_pb2, variant_pb2
+from edgemeter_protos import preprocessing
+from edgemeter_protos.v1 import lab_pb2, lab_pb2_grpc, variant_pb2
 
 _TIMEOUT_S = 60.0
 # A conversion worker is started for it, and imports its framework.
@@ -199,22 +200,27 @@ class Lab:
         *,
         recipes: Iterable[str],
         devices: Iterable[str] = ("all",),
-        profile: str = "standard",
+        profile: str | None = None,
+        plan_file: str | Path | None = None,
         name: str | None = None,
         dry_run: bool = False,
         progress: UploadProgress | None = None,
-        **plan: int,
+        **plan: PlanValue,
     ) -> Study:
         """Submits a study: `model` by each of `recipes` on each of `devices`.
 
         `model` and `data` are what `add_model` and `add_dataset` take, uploaded where the coordinator
         doesn't have them, or names or digests that it knows. The first recipe is the baseline. A device is
-        "LABEL=VALUE", a name, an id or "all". `plan` replaces numbers of the profile, by the names of the
-        message Plan: `threads=2`. With `dry_run` the coordinator checks and plans, and creates no study.
+        "LABEL=VALUE", a name, an id or "all".
+
+        `plan` replaces numbers of the profile, by the names of the message Plan: `threads=2,
+        scenario="offline"`; it outdoes the TOML file `plan_file`, which may also name the profile. That is
+        "standard" where nothing names one. With `dry_run` the coordinator checks and plans, and creates no
+        study.
 
         Raises EdgemeterError for a bad plan or an unknown file; Refused.
         """
-        resolved = resolve_plan(profile, plan)
+        resolved = resolve_plan(profile, plan, plan_file)
         model_ref = self._submitted(model, "model", self.models, progress)
         data_ref = "" if data is None else self._submitted(data, "dataset", self.datasets, progress)
         request = lab_pb2.CreateStudyRequest(
@@ -294,12 +300,38 @@ class Lab:
         request = lab_pb2.ListResultsRequest(study=reference, include_late=include_late)
         return self._call(lambda *args, **kwargs: list(self.stub.ListResults(*args, **kwargs)), request)
 
+    def download(self, digest: str, to: Path) -> None:
+        """Writes a blob (a result's samples, outputs or power trace) to a file, whole or not at all.
+
+        Raises EdgemeterError where it can't be written, and Refused.
+        """
+        download.download(digest, to, channel=self._channel, address=self.address)
+
     # Devices and tokens.
 
     def devices(self, selectors: Iterable[str] = ()) -> list[lab_pb2.Device]:
         """Those that match any of `selectors`, which are as in `bench`; all where there is none."""
         request = lab_pb2.ListDevicesRequest(devices=list(selectors))
         return list(self._call(self.stub.ListDevices, request).devices)
+
+    def device(self, reference: str) -> lab_pb2.Device:
+        """By name or id. Raises EdgemeterError where a label is given that several have."""
+        found = self.devices([reference])
+        if len(found) != 1:
+            names = ", ".join(one.name for one in found)
+            raise EdgemeterError(f"{reference!r} means {names}: name one of them")
+        return found[0]
+
+    def attach_meter(self, device: str, spec: str) -> lab_pb2.Device:
+        """From its next job on, a board reads the meter `spec` ("remote:HOST:PORT", "shelly:HOST", …) beside
+        its own. Whether there is such a meter only the board can tell."""
+        request = lab_pb2.AttachMeterRequest(device=device, spec=spec)
+        return self._call(self.stub.AttachMeter, request).device
+
+    def detach_meter(self, device: str, spec: str) -> lab_pb2.Device:
+        """Undoes `attach_meter`."""
+        request = lab_pb2.DetachMeterRequest(device=device, spec=spec)
+        return self._call(self.stub.DetachMeter, request).device
 
     def new_join_token(
         self, labels: Mapping[str, str] | None = None, *, uses: int = 1, ttl_s: int = 3600
@@ -328,11 +360,3 @@ def _is(kind: Callable[[], bool]) -> bool:
 def _sendable(name: str) -> str:
     """A file's name without the bytes that are no text, which the contract can't carry."""
     return name.encode(errors="replace").decode()
-
-
-def resolve_plan(profile: str, overrides: Mapping[str, int]) -> plan_pb2.Plan:
-    """A profile with some of its numbers replaced. Raises EdgemeterError for what it does not take."""
-    try:
-        return plans.resolve(profile, **overrides)
-    except (ValueError, TypeError) as error:
-        raise EdgemeterError(str(error)) from error

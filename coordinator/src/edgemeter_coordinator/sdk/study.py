@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from edgemeter_coordinator.sdk.channel import is_transient, translate
-from edgemeter_coordinator.sdk.errors import WaitTimeout
+from edgemeter_coordinator.sdk.errors import EdgemeterError, WaitTimeout
+from edgemeter_coordinator.sdk.raw_files import raw_files
 from edgemeter_protos.v1 import lab_pb2
 
 if TYPE_CHECKING:
@@ -121,6 +123,20 @@ class Study:
     def responses(self, *, include_late: bool = False) -> list[lab_pb2.ListResultsResponse]:
         """What `results` is made of: with manifests, plans and the digests of raw samples."""
         return self._lab.list_results(self.id, include_late=include_late)
+
+    def download_raw(self, folder: str | Path, *, include_late: bool = False) -> list[Path]:
+        """Writes every result's raw samples, outputs and power trace, as far as there are any, into `folder`,
+        which is made where it is not there; the files. Raises EdgemeterError."""
+        into = Path(folder)
+        try:
+            into.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EdgemeterError(f"cannot make the folder {into}: {error.strerror or error}") from error
+        written = []
+        for name, digest in raw_files(self.responses(include_late=include_late)):
+            self._lab.download(digest, into / name)
+            written.append(into / name)
+        return written
 
     def cancel(self) -> lab_pb2.Study:
         """Stops what runs and drops what waits; results that are there stay."""

@@ -14,7 +14,7 @@ from edgemeter_coordinator.refusal import Refused
 from edgemeter_coordinator.schedule import leases
 from edgemeter_coordinator.schedule.leases import AttemptOutcome, Job, Standing
 from edgemeter_coordinator.schedule.reconcile import Held, Reconciliation, reconcile
-from edgemeter_coordinator.store import devices, jobs, results
+from edgemeter_coordinator.store import devices, jobs, meters, results
 from edgemeter_coordinator.store.database import now_ms
 from edgemeter_protos.v1 import fleet_pb2, refusal_pb2
 from edgemeter_protos.v1.device_pb2 import DeviceFacts
@@ -36,6 +36,8 @@ class Claimed:
     """What a claim led to."""
 
     job: Job | None
+    # Texts of the meters that users attached to the board.
+    meters: tuple[str, ...]
     work: jobs.Work | None
     # Studies in which jobs have failed by the way.
     changed_studies: tuple[str, ...]
@@ -86,12 +88,17 @@ def claim(connection: Connection, device_id: str, epoch: int, ttl_ms: int) -> Cl
             jobs.save(connection, waiting.pop(job.id), job)
             changed_studies.append(job.study_id)
         if decision.start is None:
-            return Claimed(job=None, work=None, changed_studies=tuple(changed_studies))
+            return Claimed(job=None, work=None, meters=(), changed_studies=tuple(changed_studies))
         job = decision.start
         work = jobs.work(connection, job.study_id)
         jobs.save(connection, waiting.pop(job.id), job)
         if work.variants:
-            return Claimed(job=job, work=work, changed_studies=(*changed_studies, job.study_id))
+            return Claimed(
+                job=job,
+                work=work,
+                meters=tuple(each.spec for each in meters.of_device(connection, device_id)),
+                changed_studies=(*changed_studies, job.study_id),
+            )
         nothing = leases.end(job, AttemptOutcome.JOB_FAILED, "none of the study's variants could be built")
         jobs.save(connection, job, nothing)
         changed_studies.append(job.study_id)

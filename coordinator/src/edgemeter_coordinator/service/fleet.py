@@ -109,6 +109,7 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
             plan=claimed.work.plan,
             variants=claimed.work.variants,
             evaluation=claimed.work.evaluation,
+            meters=claimed.meters,
         )
         return fleet_pb2.ClaimResponse(assignment=assignment)
 
@@ -234,7 +235,7 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         self._sessions.started(job.id, study_id=job.study_id, device_id=job.device_id, attempt=job.attempt)
 
     def _check_blobs(self, result: Result) -> None:
-        for digest in (result.samples_digest, result.outputs_digest):
+        for digest in (result.samples_digest, result.outputs_digest, result.trace_digest):
             if digest and not self._blobs.stat(digest)[0]:
                 raise Refused(
                     refusal_pb2.REFUSAL_REASON_BLOB_MISSING,

@@ -16,7 +16,7 @@ from edgemeter_coordinator.conversion.engine import ConversionEngine
 from edgemeter_coordinator.conversion.ground import ground
 from edgemeter_coordinator.refusal import Refused
 from edgemeter_coordinator.schedule.selecting import NoDeviceMatchesError, select
-from edgemeter_coordinator.service import access, bounds, study_view, submission, suitability
+from edgemeter_coordinator.service import access, bounds, meters, study_view, submission, suitability
 from edgemeter_coordinator.service.catalogue import Catalogue
 from edgemeter_coordinator.service.changes import Changes
 from edgemeter_coordinator.service.pricing import Price, prices
@@ -25,6 +25,7 @@ from edgemeter_coordinator.service.sessions import Sessions
 from edgemeter_coordinator.service.study_view import BoardView, StudyRows
 from edgemeter_coordinator.service.variants import Variants, conversion_refusals
 from edgemeter_coordinator.store import datasets, devices, jobs, models, results, studies, tokens, variants
+from edgemeter_coordinator.store import meters as attached_meters
 from edgemeter_coordinator.store.database import Database
 from edgemeter_coordinator.store.datasets import DatasetRow
 from edgemeter_coordinator.store.models import ModelRow
@@ -146,7 +147,7 @@ class LabService(lab_pb2_grpc.LabServicer):
     async def CreateStudy(  # noqa: N802
         self, request: lab_pb2.CreateStudyRequest, _context: Context
     ) -> lab_pb2.CreateStudyResponse:
-        submission.check_plan(request)
+        submission.complete_plan(request)
         model, dataset = await self._database.transact(_model_and_data, request)
         with conversion_refusals():
             installed = await self._conversion.installed_versions()
@@ -237,6 +238,20 @@ class LabService(lab_pb2_grpc.LabServicer):
                 raise Refused(refusal_pb2.REFUSAL_REASON_NO_DEVICE_MATCHES, str(error)) from error
         return lab_pb2.ListDevicesResponse(devices=boards)
 
+    async def AttachMeter(  # noqa: N802
+        self, request: lab_pb2.AttachMeterRequest, _context: Context
+    ) -> lab_pb2.AttachMeterResponse:
+        board = await self._database.transact(
+            meters.attach, request.device, request.spec, user=access.user().name
+        )
+        return lab_pb2.AttachMeterResponse(device=await self._device(board.id))
+
+    async def DetachMeter(  # noqa: N802
+        self, request: lab_pb2.DetachMeterRequest, _context: Context
+    ) -> lab_pb2.DetachMeterResponse:
+        board = await self._database.transact(meters.detach, request.device, request.spec)
+        return lab_pb2.DetachMeterResponse(device=await self._device(board.id))
+
     async def CreateJoinToken(  # noqa: N802
         self, request: lab_pb2.CreateJoinTokenRequest, _context: Context
     ) -> lab_pb2.CreateJoinTokenResponse:
@@ -297,10 +312,17 @@ class LabService(lab_pb2_grpc.LabServicer):
         )
 
     async def _devices(self) -> list[lab_pb2.Device]:
-        rows, running = await self._database.transact(
-            lambda connection: (devices.every(connection), jobs.running(connection))
+        rows, running, attached = await self._database.transact(
+            lambda connection: (
+                devices.every(connection),
+                jobs.running(connection),
+                attached_meters.of_devices(connection),
+            )
         )
-        return [study_view.device(row, running.get(row.id)) for row in rows]
+        return [study_view.device(row, running.get(row.id), attached.get(row.id, ())) for row in rows]
+
+    async def _device(self, device_id: str) -> lab_pb2.Device:
+        return next(board for board in await self._devices() if board.id == device_id)
 
     async def _scored(self, study_id: str, include_late: bool) -> Sequence[StoredResult]:
         """Results with their quality. One that came in this moment may still be being scored."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgemeter_converters.models.frameworks import FRAMEWORKS
 from edgemeter_coordinator.conversion.engine import Standing as BuildStanding
 from edgemeter_coordinator.schedule.leases import JobState
+from edgemeter_coordinator.schedule.meter_specs import shown as without_secrets
 from edgemeter_coordinator.schedule.study_state import (
     ENDED_STUDIES,
     ENDED_VARIANTS,
@@ -20,6 +21,7 @@ from edgemeter_coordinator.service.sessions import Progress
 from edgemeter_coordinator.store.datasets import DatasetRow
 from edgemeter_coordinator.store.devices import Device
 from edgemeter_coordinator.store.jobs import StudyJob
+from edgemeter_coordinator.store.meters import AttachedMeter
 from edgemeter_coordinator.store.models import ModelRow
 from edgemeter_coordinator.store.results import StoredResult
 from edgemeter_coordinator.store.studies import StudyRow, StudyVariantRow
@@ -109,7 +111,7 @@ def dataset(row: DatasetRow) -> lab_pb2.Dataset:
     )
 
 
-def device(row: Device, running_job_id: str | None) -> lab_pb2.Device:
+def device(row: Device, running_job_id: str | None, attached: Sequence[AttachedMeter] = ()) -> lab_pb2.Device:
     return lab_pb2.Device(
         id=row.id,
         name=row.name,
@@ -119,6 +121,14 @@ def device(row: Device, running_job_id: str | None) -> lab_pb2.Device:
         last_seen_unix_ms=row.last_seen_at_ms or 0,
         joined_at_unix_ms=row.joined_at_ms,
         job_id=running_job_id or "",
+        meters=[
+            lab_pb2.AttachedMeter(
+                spec=without_secrets(each.spec),
+                attached_by=each.attached_by,
+                attached_at_unix_ms=each.attached_at_ms,
+            )
+            for each in attached
+        ],
     )
 
 

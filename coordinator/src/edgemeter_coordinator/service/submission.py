@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -11,14 +11,21 @@ from edgemeter_converters import identity, recipes
 from edgemeter_coordinator.conversion.ground import ground
 from edgemeter_coordinator.ids import new_id
 from edgemeter_coordinator.refusal import Refused
+from edgemeter_coordinator.schedule import measurable, meter_specs
 from edgemeter_coordinator.schedule.leases import JobState
-from edgemeter_coordinator.schedule.planning import PlannedVariant, plan_problem, plan_variants, unrunnable
+from edgemeter_coordinator.schedule.planning import (
+    PlannedVariant,
+    completed,
+    plan_problem,
+    plan_variants,
+    unrunnable,
+)
 from edgemeter_coordinator.schedule.selecting import NoDeviceMatchesError, select
 from edgemeter_coordinator.service import bounds
 from edgemeter_coordinator.service.references import pick
 from edgemeter_coordinator.service.study_view import StudyRows
 from edgemeter_coordinator.service.suitability import ReadRecipe, check_data
-from edgemeter_coordinator.store import datasets, devices, jobs, models, studies, variants
+from edgemeter_coordinator.store import datasets, devices, jobs, meters, models, studies, variants
 from edgemeter_coordinator.store.database import now_ms
 from edgemeter_coordinator.store.datasets import DatasetRow
 from edgemeter_coordinator.store.devices import Device
@@ -26,7 +33,7 @@ from edgemeter_coordinator.store.jobs import StudyJob
 from edgemeter_coordinator.store.models import ModelRow
 from edgemeter_coordinator.store.studies import StudyRow, StudyVariantRow
 from edgemeter_coordinator.store.variants import VariantRow
-from edgemeter_protos.v1 import lab_pb2, refusal_pb2
+from edgemeter_protos.v1 import lab_pb2, plan_pb2, refusal_pb2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +44,10 @@ class Submitted:
     device_ids: tuple[str, ...]
 
 
-def check_plan(request: lab_pb2.CreateStudyRequest) -> None:
-    """Raises Refused (BAD_REQUEST) for a plan that is out of bounds."""
+def complete_plan(request: lab_pb2.CreateStudyRequest) -> None:
+    """Puts into the plan what an earlier edgemeter left out. Raises Refused (BAD_REQUEST) for one that is out
+    of bounds."""
+    request.plan.CopyFrom(completed(request.plan))
     problem = plan_problem(request.plan)
     if problem is not None:
         raise Refused(refusal_pb2.REFUSAL_REASON_BAD_REQUEST, problem)
@@ -63,7 +72,7 @@ def submit(
         f"{model.name} was given other preprocessing or inputs a moment ago: try again",
     )
     check_data(model, dataset, read)
-    boards = _boards(connection, request.devices, read, model.framework)
+    boards = _boards(connection, request, read, model.framework)
     planned = _planned(connection, model, dataset, read)
     name = _study_name(connection, request.name, model)
     if request.dry_run:
@@ -158,19 +167,45 @@ def study_rows(connection: Connection, study_id: str) -> StudyRows:
 
 
 def _boards(
-    connection: Connection, selectors: Sequence[str], read: Sequence[ReadRecipe], framework: str
+    connection: Connection,
+    request: lab_pb2.CreateStudyRequest,
+    read: Sequence[ReadRecipe],
+    framework: str,
 ) -> list[Device]:
+    every = devices.every(connection)
     try:
-        boards = select(devices.every(connection), selectors)
+        chosen = select(every, request.devices)
     except NoDeviceMatchesError as error:
         raise Refused(refusal_pb2.REFUSAL_REASON_NO_DEVICE_MATCHES, str(error)) from error
-    for board in boards:
+    attached = meters.of_devices(connection)
+    boards = {
+        board.id: measurable.Board(
+            name=board.name,
+            facts=board.facts,
+            attached=[meter_specs.shown(each.spec) for each in attached.get(board.id, ())],
+        )
+        for board in every
+    }
+    for problem in _problems(request.plan, [boards[board.id] for board in chosen], boards, read, framework):
+        if problem is not None:
+            raise Refused(refusal_pb2.REFUSAL_REASON_NO_DEVICE_MATCHES, problem)
+    return chosen
+
+
+def _problems(
+    plan: plan_pb2.Plan,
+    chosen: Sequence[measurable.Board],
+    boards: Mapping[str, measurable.Board],
+    read: Sequence[ReadRecipe],
+    framework: str,
+) -> Iterator[str | None]:
+    for board in chosen:
         for each in read:
             needed = recipes.runtimes(each.recipe, framework)
-            problem = unrunnable(str(each), needed, board.name, board.facts.runtimes)
-            if problem is not None:
-                raise Refused(refusal_pb2.REFUSAL_REASON_NO_DEVICE_MATCHES, problem)
-    return boards
+            yield unrunnable(str(each), needed, board.name, board.facts.runtimes)
+            yield measurable.unaccelerated(plan.accelerator, str(each), needed, board)
+        yield measurable.unpinnable(plan, board)
+    yield measurable.unmetered(plan, chosen, list(boards.values()))
 
 
 def _planned(

@@ -60,6 +60,16 @@ devices = Table(
     Column("joined_at_ms", BigInteger, nullable=False),
 )
 
+# What boards are to read beside the meters that they find themselves.
+meters = Table(
+    "meters",
+    metadata,
+    Column("device_id", ForeignKey("devices.id"), primary_key=True),
+    Column("spec", String(1000), primary_key=True),  # "remote:HOST:PORT?token=…"
+    Column("attached_by", String(64), nullable=False),
+    Column("attached_at_ms", BigInteger, nullable=False),
+)
+
 models = Table(
     "models",
     metadata,

@@ -118,6 +118,8 @@ def test_completion_of_the_shell_at_hand(desk: Desk) -> None:
         ("edgemeter tok", ["token"]),
         ("edgemeter study ", ["ls", "show", "watch", "cancel"]),
         ("edgemeter bench m --profile st", ["standard"]),
+        ("edgemeter bench m --scenario of", ["offline"]),
+        ("edgemeter meter ", ["attach", "detach", "ls"]),
         ("edgemeter result export s --format ", ["json", "csv"]),
         ("edgemeter bench --dry", ["--dry-run"]),
     ],

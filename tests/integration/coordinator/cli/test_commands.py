@@ -18,7 +18,7 @@ def config(desk: Desk) -> Path:
     return desk.folder / "config" / "edgemeter" / "config.toml"
 
 
-LISTS = ["device ls", "model ls", "data ls", "recipe ls", "study ls", "token ls"]
+LISTS = ["device ls", "meter ls", "model ls", "data ls", "recipe ls", "study ls", "token ls"]
 
 
 @pytest.mark.parametrize("command", LISTS)
@@ -109,6 +109,23 @@ MISTAKES = {
     "an unknown profile": ("bench m --recipe int8 --profile huge", 1, r"huge.*standard"),
     "an unknown number": ("bench m --recipe int8 --set block=8", 1, r"block.*blocks"),
     "no number": ("bench m --recipe int8 --set blocks=many", 2, r"NAME=NUMBER"),
+    "a share of a block": ("bench m --recipe int8 --set blocks=1.5", 1, r"blocks.*1\.5"),
+    "an unknown scenario": ("bench m --recipe int8 --scenario severe", 1, r"severe.*server"),
+    "a server without a rate": ("bench m --recipe int8 --scenario server", 1, r"target_qps.*latency_bound"),
+    "a bound without a server": ("bench m --recipe int8 --latency-bound 10ms", 1, r"latency_bound.*server"),
+    "no duration to sustain": ("bench m --recipe int8 --sustain long", 1, r"sustain.*long.*10m"),
+    "no processors": ("bench m --recipe int8 --affinity all", 2, r"--affinity.*2-3"),
+    "no such plan": ("bench m --recipe int8 --plan missing.toml", 1, r"missing\.toml"),
+    "a folder for a plan": ("bench m --recipe int8 --plan {folder}", 1, r"{folder}.*directory"),
+    "no energy to require": (
+        "bench m --recipe int8 --require-energy --set energy_windows=0",
+        1,
+        r"energy_windows",
+    ),
+    "a meter of no kind": ("meter attach pi volts:x", 1, r"volts:x.*remote:HOST:PORT"),
+    "a meter of no board": ("meter attach pi shelly:10.0.0.7", 1, r"no device matches.*token new"),
+    "no board to show": ("device show pi", 1, r"no device matches"),
+    "an unknown study to show a result of": ("result show nothing int8", 1, r"nothing"),
     "no recipe": ("bench m", 2, r"--recipe.*edgemeter bench --help"),
     "no label": ("token new --label rack", 2, r"rack.*LABEL=VALUE"),
     "no duration": ("token new --expires soon", 2, r"soon.*1h"),

@@ -134,6 +134,11 @@ async def test_a_result_keeps_its_place(site: Site) -> None:
             id="samples that were not put",
         ),
         pytest.param(
+            Result(id="r", variant_id="study-v0", trace_digest=digest("not put")),
+            refusal_pb2.REFUSAL_REASON_BLOB_MISSING,
+            id="a power trace that was not put",
+        ),
+        pytest.param(
             Result(id="r", variant_id="study-v0", outputs_digest="../../etc/passwd"),
             refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
             id="outputs that are no digest",

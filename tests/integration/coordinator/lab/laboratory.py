@@ -41,7 +41,8 @@ FACTS = device_pb2.DeviceFacts(
     hostname="bench-board",
     board="Test board",
     arch="x86_64",
-    runtimes=[device_pb2.RuntimeFacts(name="litert", version="2.3.0")],
+    cpu_count=4,
+    runtimes=[device_pb2.RuntimeFacts(name="litert", version="2.3.0", accelerators=["cpu", "xnnpack"])],
 )
 
 

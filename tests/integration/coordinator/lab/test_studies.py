@@ -113,6 +113,34 @@ async def test_a_model_is_no_dataset(laboratory: Laboratory, material: Path) -> 
         pytest.param(
             ["int8"], {"plan": plans.resolve("quick", threads=5000)}, "BAD_REQUEST", "threads", id="plan"
         ),
+        pytest.param(
+            ["int8"],
+            {"plan": plans.resolve("quick", require_energy=True)},
+            "NO_DEVICE_MATCHES",
+            "energy is required, and pi-a has no meter; nor has any other board",
+            id="energy without a meter",
+        ),
+        pytest.param(
+            ["int8"],
+            {"plan": plans.resolve("quick", meter="ina3221")},
+            "NO_DEVICE_MATCHES",
+            "pi-a has no meter 'ina3221'",
+            id="a meter that is not there",
+        ),
+        pytest.param(
+            ["int8"],
+            {"plan": plans.resolve("quick", accelerator="cuda")},
+            "NO_DEVICE_MATCHES",
+            "litert has cpu, xnnpack",
+            id="an accelerator that is not there",
+        ),
+        pytest.param(
+            ["int8"],
+            {"plan": plans.resolve("quick", affinity_cpus=[2, 7])},
+            "NO_DEVICE_MATCHES",
+            "no processor 7",
+            id="a processor that is not there",
+        ),
     ],
 )
 async def test_a_bad_study_is_refused_and_nothing_is_created(
@@ -131,6 +159,27 @@ async def test_a_bad_study_is_refused_and_nothing_is_created(
     assert said in refusal.message
     after = await laboratory.lab.ListStudies(lab_pb2.ListStudiesRequest())
     assert before == after
+
+
+async def test_an_attached_meter_is_enough_where_energy_is_required(
+    laboratory: Laboratory, board: Board
+) -> None:
+    meter = {"device": "pi-a", "spec": "remote:10.0.0.9:7450"}
+    plan = plans.resolve("quick", require_energy=True, accelerator="xnnpack", affinity_cpus=[0])
+    await laboratory.lab.AttachMeter(lab_pb2.AttachMeterRequest(**meter))
+    dry = await laboratory.create("float32", plan=plan, dry_run=True)
+    assert dry.plan == plan
+    await laboratory.lab.DetachMeter(lab_pb2.DetachMeterRequest(**meter))
+    refusal = await refused(laboratory.create("float32", plan=plan, dry_run=True))
+    assert "energy is required" in refusal.message
+
+
+async def test_a_plan_of_an_earlier_edgemeter_is_completed(laboratory: Laboratory, board: Board) -> None:
+    earlier = plans.resolve("quick")
+    earlier.ClearField("batch_size")
+    earlier.ClearField("samples_per_query")
+    dry = await laboratory.create("float32", plan=earlier, dry_run=True)
+    assert dry.plan == plans.resolve("quick")
 
 
 async def test_a_study_from_conversion_to_scored_results(

@@ -1,24 +1,12 @@
 from __future__ import annotations
 
 import pytest
-import typer
 
 from edgemeter_coordinator.cli import cells
-from edgemeter_coordinator.cli.bench import parse_numbers
 from edgemeter_coordinator.cli.completion import complete_profile
 from edgemeter_coordinator.cli.serve import local_address
 from edgemeter_coordinator.cli.study import failures
 from edgemeter_protos.v1 import lab_pb2, variant_pb2
-
-
-def test_numbers_of_the_plan() -> None:
-    assert parse_numbers(["blocks=8", " seed =1"]) == {"blocks": 8, "seed": 1}
-
-
-@pytest.mark.parametrize("pair", ["blocks", "blocks=", "blocks=many", "blocks=1.5"])
-def test_what_sets_no_number(pair: str) -> None:
-    with pytest.raises(typer.BadParameter, match="NAME=NUMBER"):
-        parse_numbers([pair])
 
 
 def test_profiles_complete() -> None:

@@ -30,13 +30,18 @@ def test_the_nouns_are_all_there() -> None:
         "data ls",
         "demo",
         "device ls",
+        "device show",
         "login",
+        "meter attach",
+        "meter detach",
+        "meter ls",
         "model add",
         "model ls",
         "model show",
         "recipe ls",
         "recipe show",
         "result export",
+        "result show",
         "serve",
         "study cancel",
         "study ls",
@@ -77,3 +82,13 @@ LOCAL = {"serve", "login", "demo"}
 def test_the_coordinator_can_be_named_by_a_flag(name: str) -> None:
     options = {option for parameter in TREE[name].params for option in parameter.opts}
     assert {"--coordinator", "--auth-token", "--ca"} <= options
+
+
+def test_the_options_of_bench_are_in_groups() -> None:
+    groups = {parameter.rich_help_panel for parameter in TREE["bench"].params if parameter.rich_help_panel}
+    assert groups == {
+        "How long and how often",
+        "How queries arrive, and on what",
+        "Energy and more",
+        "Coordinator",
+    }

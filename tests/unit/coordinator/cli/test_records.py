@@ -35,7 +35,7 @@ def test_a_device_holds_its_facts() -> None:
     )
     device = records.device(lab_pb2.Device(name="pi", labels={"rack": "a"}, facts=facts, attached=True))
     assert device["labels"] == {"rack": "a"}
-    assert device["facts"]["runtimes"] == [{"name": "litert", "version": "2"}]
+    assert device["facts"]["runtimes"] == [{"name": "litert", "version": "2", "accelerators": None}]
 
 
 def test_states_are_words() -> None:

@@ -14,7 +14,9 @@ import jsonschema
 import pytest
 
 from edgemeter_coordinator.report import export
+from edgemeter_coordinator.report.exported_board import ENERGY_COUNTS, ENERGY_NUMBERS
 from edgemeter_protos.v1 import lab_pb2
+from tests.unit.coordinator.report.measured import measured, void_energy
 from tests.unit.coordinator.report.responses import full, nothing_measured
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "results.md"
@@ -26,6 +28,8 @@ KEYS = {
     "recipe": None,
     "format": None,
     "runtime": None,
+    "ran_on": None,
+    "plan": ...,
     "size_bytes": None,
     "compressed_bytes": None,
     "parameters": None,
@@ -37,12 +41,24 @@ KEYS = {
         *("agreement", "output_error_max", "sqnr_db"),
     },
     "latency": {
-        *("scenario", "n", "batch_queries", "p50_ns", "p90_ns", "p99_ns", "mean_ns", "min_ns", "ci95_ns"),
-        "outliers",
+        *("scenario", "n", "batch_queries", "batch_size", "samples_per_query"),
+        *("p50_ns", "p90_ns", "p99_ns", "mean_ns", "min_ns", "max_ns", "ci95_ns", "percentiles", "outliers"),
     },
-    "cold": {"load_ns", "first_inference_ns"},
-    "energy": {"status", "detail"},
+    "throughput": {"samples_per_s", "ci95"},
+    "serving": {
+        *("target_qps", "achieved_qps", "queueing_p50_ns", "queueing_p99_ns", "most_in_flight"),
+        *("bound_held", "highest_qps", "probes"),
+    },
+    "comparison": {"baseline_recipe", "ratio", "ci95", "p_value", "outcome", "pairs"},
+    "cold": {"load_ns", "first_inference_ns", "processes", "load_max_ns", "first_inference_max_ns"},
+    "energy": ...,
     "peak_rss_bytes": None,
+    "memory": {"peak_rss_bytes", "empty_peak_rss_bytes", "model_bytes", "arena_bytes", "arena_detail"},
+    "operators": {"unavailable", "source", "queries", "query_ns", "operators"},
+    "sustained": {
+        *("duration_ns", "points", "slowed_after_ns", "slowed_because", "first_p50_ns", "last_p50_ns"),
+    },
+    "raw": {"samples_digest", "outputs_digest", "trace_digest"},
     "harness_overhead_ns": None,
     "conditions": ...,
     "verdict": {"state", "reasons"},
@@ -52,7 +68,9 @@ KEYS = {
 @pytest.mark.parametrize(
     "response",
     [
-        pytest.param(full(), id="all measured"),
+        pytest.param(measured(), id="all measured"),
+        pytest.param(void_energy(), id="a meter that froze"),
+        pytest.param(full(), id="what an earlier agent measured"),
         pytest.param(nothing_measured(), id="nothing measured"),
         pytest.param(lab_pb2.ListResultsResponse(), id="an empty message"),
     ],
@@ -83,7 +101,8 @@ def test_a_full_result() -> None:
     }
     assert each["latency"]["n"] == 256
     assert each["latency"]["ci95_ns"] == [990.0, 1020.0]
-    assert each["energy"] == {"status": "no_meter", "detail": "no meter here"}
+    assert (each["energy"]["status"], each["energy"]["detail"]) == ("no_meter", "no meter here")
+    assert (each["latency"]["batch_size"], each["latency"]["max_ns"]) == (1, None)
     # Read, and none: that is 0. Not read: that is null.
     assert each["conditions"]["contention_share"] == 0.0
     assert each["conditions"]["before"]["involuntary_switches"] == 0
@@ -97,13 +116,18 @@ def test_a_full_result() -> None:
 
 def test_what_was_not_measured_is_null() -> None:
     (each,) = export.exported([nothing_measured()])
-    assert set(each["latency"].values()) == {None}
+    assert {value for name, value in each["latency"].items() if name != "percentiles"} == {None}
+    assert each["latency"]["percentiles"] == []
     assert set(each["cold"].values()) == {None}
     assert each["quality"]["value"] is None
     assert each["quality"]["n"] is None
     assert each["quality"]["coordinator_value"] == 0.97
-    nulls = ("runtime", "peak_rss_bytes", "harness_overhead_ns")
-    assert [each[key] for key in nulls] == [None] * 3
+    nulls = ("runtime", "ran_on", "plan", "peak_rss_bytes", "harness_overhead_ns")
+    assert [each[key] for key in nulls] == [None] * 5
+    for key in ("throughput", "serving", "comparison", "memory", "operators", "sustained", "raw"):
+        assert {str(value) for value in each[key].values()} <= {"None", "[]"}, key
+    energy = each["energy"]
+    assert {energy[key] for key in (*ENERGY_NUMBERS, *ENERGY_COUNTS, "method", "lag_rule")} == {None}
     assert each["energy"]["status"] == "not_measured"
     assert each["verdict"]["state"] == "void"
 
@@ -116,18 +140,82 @@ def test_what_was_not_measured_is_null() -> None:
         (("latency", "ci95_ns"), [1.0]),  # an interval has two ends
         (("cold", "load_ns"), 0),  # not measured is null
         (("verdict", "state"), "fine"),  # no such state
+        (("energy", "status"), "estimated"),  # there is no such thing
+        (("comparison", "outcome"), "better"),  # an outcome that nobody can read
+        (("plan", "threads"), 0),  # no plan has that
+        (("sustained", "points"), None),  # none is an empty list
         (("verdict", "surprise"), 1),  # an unknown key
         (("size_bytes",), None),  # always known
     ],
 )
 def test_the_schema_refuses(path: tuple[str, ...], value: Any) -> None:
-    (each,) = export.exported([full()])
+    (each,) = export.exported([measured()])
     inner = each
     for key in path[:-1]:
         inner = inner[key]
     inner[path[-1]] = value
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate([each], export.schema())
+
+
+def test_all_that_was_measured_goes_out() -> None:
+    (each,) = export.exported([measured()])
+    assert each["plan"]["profile"] == "standard"
+    assert each["plan"]["scenario"] == "server"
+    assert each["plan"]["affinity_cpus"] == [2, 3]
+    assert each["plan"]["target_qps"] is None
+    assert each["ran_on"] == "CPU (XNNPACK)"
+    assert each["latency"]["percentiles"][1] == {
+        "percent": 99.9,
+        "value_ns": 880,
+        "ci95_low_ns": 700,
+        "ci95_high_ns": None,
+        "early_stopping_ns": None,
+    }
+    assert each["throughput"] == {"samples_per_s": 1960, "ci95": [1950, 1970]}
+    # Nobody waited: that is 0, as long as it was measured.
+    assert (each["serving"]["queueing_p50_ns"], each["serving"]["bound_held"]) == (0, True)
+    assert each["comparison"] == {
+        "baseline_recipe": "float32@tflite",
+        "ratio": 0.5,
+        "ci95": [0.47, 0.53],
+        "p_value": 0.0004,
+        "outcome": "faster",
+        "pairs": 12,
+    }
+    energy = each["energy"]
+    assert (energy["gross_uj_per_inference"], energy["net_uncertainty_uj"]) == (5000, 80)
+    assert energy["meter"]["calibrated_gain"] == 1.003
+    assert energy["rails"][1] == {"name": "VDD_SOC", "mean_mw": 900, "in_total": False}
+    assert each["memory"]["model_bytes"] == 4_000_000
+    assert each["operators"]["operators"][0]["ran_on"] == "CPU"
+    assert each["sustained"]["slowed_because"] == "throttled"
+    assert each["sustained"]["points"][3]["temperature_millicelsius"] is None
+    assert each["conditions"]["changes"] == ["power mode 25W, then 15W"]
+    before = each["conditions"]["before"]
+    # Off, which is not the same as unknown.
+    assert (before["boost"], before["power_mode"]) == (False, "25W")
+    assert each["conditions"]["after"]["boost"] is None
+    assert each["raw"] == {"samples_digest": "a" * 64, "outputs_digest": None, "trace_digest": "c" * 64}
+
+
+def test_what_a_frozen_meter_said_is_evidence_only() -> None:
+    (each,) = export.exported([void_energy()])
+    energy = each["energy"]
+    assert (energy["status"], energy["void_reasons"]) == ("void", {"meter_stuck": 5})
+    assert (energy["windows_kept"], energy["windows_voided"]) == (0, 5)
+    assert energy["gross_uj_per_inference"] == 4000
+    assert energy["net_uj_per_inference"] is None
+    assert energy["mean_power_mw"] is None
+
+
+def test_net_energy_needs_idle() -> None:
+    response = measured()
+    response.result.energy.idle_before_mw = response.result.energy.idle_after_mw = 0
+    response.result.energy.net_uj_per_inference = 0
+    (each,) = export.exported([response])
+    assert (each["energy"]["net_uj_per_inference"], each["energy"]["net_uncertainty_uj"]) == (None, None)
+    assert each["energy"]["gross_uj_per_inference"] == 5000
 
 
 def test_the_schema_is_itself_valid() -> None:
@@ -158,9 +246,15 @@ def test_every_key_is_documented_and_every_documented_key_exists() -> None:
 
 def test_csv_has_the_same_columns_for_every_study() -> None:
     header = export.as_csv([]).splitlines()[0]
-    text = export.as_csv(export.exported([full(), nothing_measured()]))
+    text = export.as_csv(export.exported([full(), nothing_measured(), measured()]))
     assert text.splitlines()[0] == header
-    first, second = csv.DictReader(io.StringIO(text))
+    first, second, third = csv.DictReader(io.StringIO(text))
+    assert third["plan.scenario"] == "server"
+    assert json.loads(third["plan.affinity_cpus"]) == [2, 3]
+    assert (third["comparison.ci95.low"], third["energy.net_uj_per_inference"]) == ("0.47", "2000.0")
+    assert json.loads(third["sustained.points"])[0]["queries"] == 900
+    assert json.loads(third["conditions.before.clocks_hz"]) == {"policy0": 1_800_000_000}
+    assert (second["plan.threads"], second["energy.net_uj_per_inference"]) == ("", "")
     assert first["latency.ci95_ns.low"] == "990.0"
     assert (first["quality.ci95.low"], first["quality.ci95.high"]) == ("0.9", "0.98")
     assert first["device.name"] == "pi-a"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from edgemeter_coordinator.schedule.planning import (
     PLAN_BOUNDS,
     PlannedVariant,
     can_run,
+    completed,
     plan_problem,
     plan_variants,
     unrunnable,
@@ -86,21 +89,82 @@ def test_every_profile_is_in_bounds(profile: str) -> None:
     assert plan_problem(plans.resolve(profile)) is None
 
 
+SERVER = plans.resolve("quick", scenario="server", target_qps=5, latency_bound="1s")
+FITTING = {
+    "target_qps": SERVER,
+    "latency_bound_ns": SERVER,
+    "latency_bound_percent": plans.resolve("quick"),
+    "samples_per_query": plans.resolve("quick", scenario="multi-stream"),
+}
+
+
 @pytest.mark.parametrize("field", list(PLAN_BOUNDS))
 def test_bounds(field: str) -> None:
     low, high = PLAN_BOUNDS[field]
     for value, wrong in ((low, False), (high, False), (high + 1, True), (low - 1, low > 0)):
         if value < 0:
             continue
-        plan = plans.resolve("quick")
+        plan = plan_pb2.Plan()
+        plan.CopyFrom(FITTING.get(field, plans.resolve("quick")))
         setattr(plan, field, value)
         problem = plan_problem(plan)
-        assert (problem is not None) is wrong
+        assert (problem is not None) is wrong, problem
         assert problem is None or field in problem
 
 
+@pytest.mark.parametrize("scenario", list(plans.SCENARIOS))
+def test_every_scenario_is_taken(scenario: str) -> None:
+    more = {"target_qps": 50} if scenario == "server" else {}
+    assert plan_problem(plans.resolve("quick", scenario=scenario, **more)) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        pytest.param({"scenario": 99}, "scenario is 99", id="a scenario to come"),
+        pytest.param({"scenario": plan_pb2.SCENARIO_SERVER}, "needs target_qps", id="no rate and no bound"),
+        pytest.param(
+            {"scenario": plan_pb2.SCENARIO_SERVER, "latency_bound_ns": 5, "latency_bound_percent": 0},
+            "latency_bound_percent",
+            id="a bound of nothing",
+        ),
+        pytest.param({"target_qps": 5.0}, "only the scenario server", id="a rate without a server"),
+        pytest.param({"target_qps": float("nan")}, "target_qps", id="no number"),
+        pytest.param({"samples_per_query": 8}, "multi-stream", id="a query of many samples"),
+        pytest.param(
+            {"require_energy": True, "energy_windows": 0}, "energy_windows", id="energy without a window"
+        ),
+        pytest.param({"accelerator": "a\nb"}, "accelerator", id="two lines"),
+        pytest.param({"meter": "m" * 513}, "meter", id="a name too long"),
+        pytest.param({"affinity_cpus": [0, 70_000]}, "affinity_cpus", id="no such processor"),
+    ],
+)
+def test_what_can_t_be_measured(fields: dict[str, Any], says: str) -> None:
+    plan = plans.resolve("quick")
+    for name, value in fields.items():
+        if name == "affinity_cpus":
+            plan.affinity_cpus.extend(value)
+        else:
+            setattr(plan, name, value)
+    problem = plan_problem(plan)
+    assert problem is not None
+    assert says in problem
+    assert "\n" not in problem
+
+
+def test_an_earlier_edgemeters_plan_means_one_sample_at_a_time() -> None:
+    earlier = plans.resolve("quick")
+    earlier.ClearField("batch_size")
+    earlier.ClearField("samples_per_query")
+    assert plan_problem(earlier) is not None
+    assert completed(earlier) == plans.resolve("quick")
+    batched = plans.resolve("quick", batch_size=8)
+    assert completed(batched) == batched
+
+
 def test_every_number_of_a_plan_is_bounded_but_the_seed() -> None:
-    numbers = {field.name for field in plan_pb2.Plan.DESCRIPTOR.fields} - {"profile", "scenario", "seed"}
+    checked_by_themselves = {"profile", "scenario", "affinity_cpus", "accelerator", "require_energy", "meter"}
+    numbers = {field.name for field in plan_pb2.Plan.DESCRIPTOR.fields} - {"seed"} - checked_by_themselves
     assert numbers == set(PLAN_BOUNDS)
 
 

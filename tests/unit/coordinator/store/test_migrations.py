@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from edgemeter_coordinator.store import database as module
-from edgemeter_coordinator.store import datasets, models, variants
+from edgemeter_coordinator.store import datasets, devices, meters, models, variants
 from edgemeter_coordinator.store.database import Database, NewerSchema
 from edgemeter_coordinator.store.schema import metadata
 from edgemeter_protos.v1 import lab_pb2, variant_pb2
@@ -118,3 +118,33 @@ def test_what_an_earlier_edgemeter_kept_is_still_there(tmp_path: Path) -> None:
     assert variant is not None
     assert variant.manifest is not None
     assert variant.manifest.size_bytes == 9
+
+
+def test_boards_of_an_earlier_edgemeter_can_be_given_meters(tmp_path: Path) -> None:
+    database = Database.in_directory(tmp_path)
+    config = Config()
+    config.set_main_option("script_location", str(Path(module.__file__).parent / "migrations"))
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        assert "meters" not in inspect(connection).get_table_names()
+        connection.execute(
+            text(
+                "INSERT INTO devices"
+                " (id, name, labels, facts, certificate_sha256, epoch, attached, joined_at_ms)"
+                " VALUES ('d', 'pi', '{}', x'', 's', 3, 0, 1)"
+            )
+        )
+    database.migrate()
+    with database.engine.begin() as connection:
+        (board,) = devices.every(connection)
+        assert meters.of_device(connection, board.id) == []
+        meters.attach(connection, board.id, "shelly:10.0.0.7", user="ada")
+    with database.engine.begin() as connection:
+        (meter,) = meters.of_device(connection, "d")
+        assert (meter.spec, meter.attached_by) == ("shelly:10.0.0.7", "ada")
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        assert "meters" not in inspect(connection).get_table_names()
+        assert [each.epoch for each in devices.every(connection)] == [3]
+    database.close()

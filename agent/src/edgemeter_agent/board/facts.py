@@ -6,12 +6,16 @@ import os
 import platform
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 from edgemeter_agent.board import emulation, identity
 from edgemeter_agent.board.observables import observables
 from edgemeter_agent.board.root import BoardRoot
+from edgemeter_agent.meters import Unusable, registry
+from edgemeter_agent.runtimes import kind
+from edgemeter_agent.runtimes.accelerators import available
 from edgemeter_agent.runtimes.installed import installed_runtimes
 from edgemeter_protos.v1 import device_pb2
 
@@ -26,13 +30,17 @@ def architecture() -> str:
 
 
 def read_facts(
-    board: BoardRoot | None = None, environment: Mapping[str, str] = os.environ
+    board: BoardRoot | None = None,
+    environment: Mapping[str, str] = os.environ,
+    meter_specs: Sequence[str] = (),
+    calibrations_dir: Path | None = None,
 ) -> device_pb2.DeviceFacts:
-    """The facts as of now; takes milliseconds."""
+    """The facts as of now; takes milliseconds, and on a Raspberry Pi 5 about 50 for its meter."""
     board = board or BoardRoot()
     arch = architecture()
     runtimes = installed_runtimes()
-    return device_pb2.DeviceFacts(
+    meters = registry.find(board, meter_specs, calibrations_dir)
+    facts = device_pb2.DeviceFacts(
         hostname=socket.gethostname(),
         board=identity.board_name(board, arch),
         soc=identity.soc_name(board, arch),
@@ -45,13 +53,18 @@ def read_facts(
         python_version=platform.python_version(),
         agent_version=version("edgemeter-agent"),
         runtimes=[
-            device_pb2.RuntimeFacts(name=runtime.name, version=runtime.version)
+            device_pb2.RuntimeFacts(
+                name=runtime.name, version=runtime.version, accelerators=available(kind(runtime.name))
+            )
             for runtime in runtimes
             if runtime.usable
         ],
-        observables=observables(board),
+        meters=[registry.facts(meter) for meter in meters if not isinstance(meter, Unusable)],
+        observables=observables(board, meters),
         emulated=emulation.emulated_because(board, arch, environment) is not None,
     )
+    registry.close(meters)
+    return facts
 
 
 def _libc() -> str:

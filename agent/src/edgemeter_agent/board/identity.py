@@ -37,6 +37,21 @@ def soc_name(board: BoardRoot, arch: str) -> str:
     return _processor_name(board) or arch
 
 
+def is_raspberry_pi(board: BoardRoot) -> bool:
+    return "raspberrypi," in (_device_tree(board, "compatible") or "")
+
+
+def is_jetson(board: BoardRoot) -> bool:
+    return "nvidia,tegra" in (_device_tree(board, "compatible") or "") or bool(
+        board.text_or_none("etc/nv_tegra_release")
+    )
+
+
+def compatible_names(board: BoardRoot) -> list[str]:
+    """The device tree's compatible names, the most special first; none on a PC."""
+    return [name for name in (_device_tree(board, "compatible") or "").split("\0") if name]
+
+
 def operating_system(board: BoardRoot) -> str:
     """ "Ubuntu 22.04.5 LTS, L4T R36.4.3": os-release's pretty name, and Jetson's L4T release."""
     name = "unknown Linux"

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from edgemeter_agent.board import processor, thermal, throttling
+from edgemeter_agent.board import (
+    accelerator,
+    boost,
+    identity,
+    power_mode,
+    processor,
+    supply,
+    swap,
+    thermal,
+    throttling,
+)
 from edgemeter_agent.board.governor import settable_because
 from edgemeter_agent.board.root import BoardRoot, Reading
+from edgemeter_agent.meters import Meter, Unusable, registry
 from edgemeter_protos.v1 import device_pb2
 
 NO_METER = "no meter on this board"
 
 
-def observables(board: BoardRoot) -> list[device_pb2.Observable]:
-    """One for each quantity, in a fixed order. Reads every sensor once."""
+def observables(
+    board: BoardRoot, meters: Sequence[Meter | Unusable] | None = None
+) -> list[device_pb2.Observable]:
+    """One for each quantity, in a fixed order. Reads every sensor once.
+
+    `meters` as `registry.find` gave them; without, those of the board are looked for.
+    """
     delay, pressure, times = (
         processor.run_delay_ns(board),
         processor.pressure_some_us(board),
@@ -22,7 +39,7 @@ def observables(board: BoardRoot) -> list[device_pb2.Observable]:
     return [
         _observable("latency", Reading(value=True, detail="CLOCK_MONOTONIC")),
         _observable("memory", Reading(value=True, detail="peak of the variant's process (VmHWM)")),
-        _observable("energy", Reading[bool](value=None, detail=NO_METER)),
+        _observable("energy", _energy(registry.find(board) if meters is None else meters)),
         _observable("temperature", thermal.temperature_millicelsius(board)),
         _observable("frequency", processor.frequency_hz(board)),
         _observable(
@@ -31,12 +48,39 @@ def observables(board: BoardRoot) -> list[device_pb2.Observable]:
         _observable("contention", _all_of(delay, pressure, times)),
         _observable("steal", times),
         _observable("governor", _governor(board)),
+        *_where_it_applies(board),
     ]
+
+
+def _where_it_applies(board: BoardRoot) -> list[device_pb2.Observable]:
+    """What only some boards have; on the others it is not missing."""
+    found = []
+    for name, reading in (("boost", boost.boost(board)), ("swap", swap.used_bytes(board))):
+        if reading.value is not None:
+            found.append(_observable(name, reading))
+    if identity.is_jetson(board):
+        found.append(_observable("power mode", power_mode.asked_power_mode(board)))
+    if accelerator.is_here(board):
+        found.append(_observable("accelerator users", accelerator.users(board)))
+    supplied = supply.max_ma(board)
+    if supplied.value is not None:
+        found.append(
+            _observable("supply", Reading(value=True, detail=f"{supplied.value} mA, {supplied.detail}"))
+        )
+    return found
 
 
 def unreadable(board: BoardRoot) -> list[device_pb2.Observable]:
     """Of the conditions of a measurement, those that this board does not show."""
-    return [seen for seen in observables(board) if not seen.available and seen.name != "energy"]
+    return [seen for seen in observables(board, ()) if not seen.available and seen.name != "energy"]
+
+
+def _energy(meters: Sequence[Meter | Unusable]) -> Reading[bool]:
+    meter = registry.choose(meters, "")
+    if meter is None:
+        return Reading(value=None, detail=registry.why_none(meters) or NO_METER)
+    said = meter.description
+    return Reading(value=True, detail=f"meter {said.name} ({said.coverage}): {said.detail}")
 
 
 def _observable(name: str, reading: Reading[Any]) -> device_pb2.Observable:

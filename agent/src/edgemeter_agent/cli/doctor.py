@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from edgemeter_agent.board.emulation import emulated_because
 from edgemeter_agent.board.facts import architecture, read_facts
 from edgemeter_agent.board.root import BoardRoot
+from edgemeter_agent.cli import tune
 from edgemeter_agent.compression import find_decompressor, transfer
 from edgemeter_agent.runtimes import RUNTIMES
 from edgemeter_agent.runtimes.installed import InstalledRuntime, installed_runtimes
@@ -20,7 +22,9 @@ MIB = 1024 * 1024
 
 EXAMPLE = """example:
   edgemeter-agent doctor
-  edgemeter-agent doctor --json"""
+  edgemeter-agent doctor --json
+  edgemeter-agent doctor --tune
+  sudo edgemeter-agent doctor --tune --apply"""
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -31,13 +35,19 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    tune.add_options(parser)
     return parser
 
 
 def run(args: argparse.Namespace, board: BoardRoot | None = None) -> int:
     """0; 1 where no runtime is usable, since then this board can take no job."""
     board = board or BoardRoot()
+    if args.apply and not args.tune:
+        print("edgemeter-agent: --apply changes what --tune says: give both", file=sys.stderr)
+        return 2
+    if args.tune or args.undo:
+        return tune.run(args, board)
     facts = read_facts(board)
     runtimes = installed_runtimes()
     emulated = emulated_because(board, architecture(), os.environ)

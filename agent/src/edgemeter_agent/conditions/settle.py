@@ -23,6 +23,7 @@ from edgemeter_protos.v1 import result_pb2
 
 COOL_MILLICELSIUS = 70_000
 """Raspberry Pi's firmware slows down from 80 degrees; ten of them are for the measurement itself."""
+ROOM_MILLICELSIUS = 10_000
 PROBE_NS = 500_000_000
 
 
@@ -42,13 +43,25 @@ def unsettled_because(
         reasons.append(THROTTLED)
     if after.throttled_bits & PI_UNDER_VOLTAGE_NOW:
         reasons.append(UNDER_VOLTAGE)
-    if after.temperature_millicelsius >= COOL_MILLICELSIUS:
+    if _is_hot(after, machine):
         reasons.append(HOT)
     others = shares(before, after, machine).others
     wall_ns = max(after.monotonic_ns - before.monotonic_ns, 1)
-    if others is not None and others * machine.cpu_count > allowed_others(machine, wall_ns):
+    if others is not None and others * machine.usable_cpus > allowed_others(machine, wall_ns):
         reasons.append(CONTENTION)
     return tuple(reasons)
+
+
+def _is_hot(now: result_pb2.Snapshot, machine: Machine) -> bool:
+    """By the processor's temperature, or ten degrees below where a zone of the board slows it down."""
+    if now.temperature_millicelsius >= COOL_MILLICELSIUS:
+        return True
+    trips = machine.trips_millicelsius
+    return any(
+        hot >= trips[zone] - ROOM_MILLICELSIUS
+        for zone, hot in now.zones_millicelsius.items()
+        if zone in trips
+    )
 
 
 def settle(
@@ -65,9 +78,9 @@ def settle(
     start = clock_ns()
     reasons: tuple[str, ...] = ()
     while clock_ns() - start < timeout_ns:
-        before = take_before(board)
+        before = take_before(board, machine.cpus)
         sleep(min(PROBE_NS, timeout_ns) / 1e9)
-        reasons = unsettled_because(before, take_after(board), machine)
+        reasons = unsettled_because(before, take_after(board, machine.cpus), machine)
         if not reasons:
             break
     return Settled(waited_ns=clock_ns() - start, unsettled=reasons)

@@ -808,6 +808,26 @@ class Snapshot(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class ThreadRunDelayNsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MONOTONIC_NS_FIELD_NUMBER: _builtins.int
     FREQUENCY_HZ_FIELD_NUMBER: _builtins.int
     TEMPERATURE_MILLICELSIUS_FIELD_NUMBER: _builtins.int
@@ -832,6 +852,8 @@ class Snapshot(_message.Message):
     SUPPLY_MAX_MA_FIELD_NUMBER: _builtins.int
     SUPPLY_MV_FIELD_NUMBER: _builtins.int
     REALTIME_OFFSET_NS_FIELD_NUMBER: _builtins.int
+    THREAD_RUN_DELAY_NS_FIELD_NUMBER: _builtins.int
+    CURRENT_EVENTS_FIELD_NUMBER: _builtins.int
     monotonic_ns: _builtins.int
     """CLOCK_MONOTONIC of the board."""
     frequency_hz: _builtins.int
@@ -839,11 +861,11 @@ class Snapshot(_message.Message):
     throttled_bits: _builtins.int
     """Raspberry Pi's get_throttled bits."""
     throttle_events: _builtins.int
-    """Sum of the board's throttle event counters."""
+    """Sum of the throttle event counters that speak against a block: a Jetson's oc1 and oc2."""
     psi_cpu_some_us: _builtins.int
     """Pressure stall information, cpu "some" total."""
     cpu_busy_ns: _builtins.int
-    """Summed over all processors, /proc/stat."""
+    """Summed over the processors that the measured process may use, /proc/stat."""
     cpu_steal_ns: _builtins.int
     load_average_1m: _builtins.float
     process_cpu_ns: _builtins.int
@@ -855,7 +877,7 @@ class Snapshot(_message.Message):
     boost: _builtins.bool
     """The processor may run above its rated clock."""
     power_mode: _builtins.str
-    """"15W", "MAXN_SUPER": nvpmodel's."""
+    """"15W", "MAXN_SUPER+jetson_clocks": nvpmodel's, and whether the clocks are held at their maximum."""
     swap_used_bytes: _builtins.int
     swapped_pages: _builtins.int
     """Pages swapped in or out by the whole board since it started."""
@@ -867,6 +889,8 @@ class Snapshot(_message.Message):
     supply_mv: _builtins.int
     realtime_offset_ns: _builtins.int
     """CLOCK_REALTIME minus CLOCK_MONOTONIC: it jumps where the clock is set."""
+    current_events: _builtins.int
+    """A Jetson's oc3: instantaneous over-current, which is expected in MAXN."""
     @_builtins.property
     def zones_millicelsius(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Each thermal zone that could be read."""
@@ -874,6 +898,10 @@ class Snapshot(_message.Message):
     @_builtins.property
     def clocks_hz(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Each cpufreq policy's clock."""
+
+    @_builtins.property
+    def thread_run_delay_ns(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
+        """run_delay_ns of each thread: for a block, not stored."""
 
     def __init__(
         self,
@@ -902,10 +930,12 @@ class Snapshot(_message.Message):
         supply_max_ma: _builtins.int | None = ...,
         supply_mv: _builtins.int | None = ...,
         realtime_offset_ns: _builtins.int | None = ...,
+        thread_run_delay_ns: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
+        current_events: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_accelerator_frequency_hz", b"_accelerator_frequency_hz", "_accelerator_users", b"_accelerator_users", "_boost", b"_boost", "_cpu_busy_ns", b"_cpu_busy_ns", "_cpu_steal_ns", b"_cpu_steal_ns", "_frequency_hz", b"_frequency_hz", "_involuntary_switches", b"_involuntary_switches", "_load_average_1m", b"_load_average_1m", "_process_cpu_ns", b"_process_cpu_ns", "_psi_cpu_some_us", b"_psi_cpu_some_us", "_realtime_offset_ns", b"_realtime_offset_ns", "_run_delay_ns", b"_run_delay_ns", "_supply_max_ma", b"_supply_max_ma", "_supply_mv", b"_supply_mv", "_swap_used_bytes", b"_swap_used_bytes", "_swapped_pages", b"_swapped_pages", "_temperature_millicelsius", b"_temperature_millicelsius", "_throttle_events", b"_throttle_events", "_throttled_bits", b"_throttled_bits", "accelerator_frequency_hz", b"accelerator_frequency_hz", "accelerator_users", b"accelerator_users", "boost", b"boost", "cpu_busy_ns", b"cpu_busy_ns", "cpu_steal_ns", b"cpu_steal_ns", "frequency_hz", b"frequency_hz", "involuntary_switches", b"involuntary_switches", "load_average_1m", b"load_average_1m", "process_cpu_ns", b"process_cpu_ns", "psi_cpu_some_us", b"psi_cpu_some_us", "realtime_offset_ns", b"realtime_offset_ns", "run_delay_ns", b"run_delay_ns", "supply_max_ma", b"supply_max_ma", "supply_mv", b"supply_mv", "swap_used_bytes", b"swap_used_bytes", "swapped_pages", b"swapped_pages", "temperature_millicelsius", b"temperature_millicelsius", "throttle_events", b"throttle_events", "throttled_bits", b"throttled_bits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_accelerator_frequency_hz", b"_accelerator_frequency_hz", "_accelerator_users", b"_accelerator_users", "_boost", b"_boost", "_cpu_busy_ns", b"_cpu_busy_ns", "_cpu_steal_ns", b"_cpu_steal_ns", "_current_events", b"_current_events", "_frequency_hz", b"_frequency_hz", "_involuntary_switches", b"_involuntary_switches", "_load_average_1m", b"_load_average_1m", "_process_cpu_ns", b"_process_cpu_ns", "_psi_cpu_some_us", b"_psi_cpu_some_us", "_realtime_offset_ns", b"_realtime_offset_ns", "_run_delay_ns", b"_run_delay_ns", "_supply_max_ma", b"_supply_max_ma", "_supply_mv", b"_supply_mv", "_swap_used_bytes", b"_swap_used_bytes", "_swapped_pages", b"_swapped_pages", "_temperature_millicelsius", b"_temperature_millicelsius", "_throttle_events", b"_throttle_events", "_throttled_bits", b"_throttled_bits", "accelerator_frequency_hz", b"accelerator_frequency_hz", "accelerator_users", b"accelerator_users", "boost", b"boost", "cpu_busy_ns", b"cpu_busy_ns", "cpu_steal_ns", b"cpu_steal_ns", "current_events", b"current_events", "frequency_hz", b"frequency_hz", "involuntary_switches", b"involuntary_switches", "load_average_1m", b"load_average_1m", "process_cpu_ns", b"process_cpu_ns", "psi_cpu_some_us", b"psi_cpu_some_us", "realtime_offset_ns", b"realtime_offset_ns", "run_delay_ns", b"run_delay_ns", "supply_max_ma", b"supply_max_ma", "supply_mv", b"supply_mv", "swap_used_bytes", b"swap_used_bytes", "swapped_pages", b"swapped_pages", "temperature_millicelsius", b"temperature_millicelsius", "throttle_events", b"throttle_events", "throttled_bits", b"throttled_bits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accelerator_frequency_hz", b"_accelerator_frequency_hz", "_accelerator_users", b"_accelerator_users", "_boost", b"_boost", "_cpu_busy_ns", b"_cpu_busy_ns", "_cpu_steal_ns", b"_cpu_steal_ns", "_frequency_hz", b"_frequency_hz", "_involuntary_switches", b"_involuntary_switches", "_load_average_1m", b"_load_average_1m", "_process_cpu_ns", b"_process_cpu_ns", "_psi_cpu_some_us", b"_psi_cpu_some_us", "_realtime_offset_ns", b"_realtime_offset_ns", "_run_delay_ns", b"_run_delay_ns", "_supply_max_ma", b"_supply_max_ma", "_supply_mv", b"_supply_mv", "_swap_used_bytes", b"_swap_used_bytes", "_swapped_pages", b"_swapped_pages", "_temperature_millicelsius", b"_temperature_millicelsius", "_throttle_events", b"_throttle_events", "_throttled_bits", b"_throttled_bits", "accelerator_frequency_hz", b"accelerator_frequency_hz", "accelerator_users", b"accelerator_users", "boost", b"boost", "clocks_hz", b"clocks_hz", "cpu_busy_ns", b"cpu_busy_ns", "cpu_steal_ns", b"cpu_steal_ns", "frequency_hz", b"frequency_hz", "governor", b"governor", "involuntary_switches", b"involuntary_switches", "load_average_1m", b"load_average_1m", "monotonic_ns", b"monotonic_ns", "power_mode", b"power_mode", "process_cpu_ns", b"process_cpu_ns", "psi_cpu_some_us", b"psi_cpu_some_us", "realtime_offset_ns", b"realtime_offset_ns", "run_delay_ns", b"run_delay_ns", "supply_max_ma", b"supply_max_ma", "supply_mv", b"supply_mv", "swap_used_bytes", b"swap_used_bytes", "swapped_pages", b"swapped_pages", "temperature_millicelsius", b"temperature_millicelsius", "throttle_events", b"throttle_events", "throttled_bits", b"throttled_bits", "zones_millicelsius", b"zones_millicelsius"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accelerator_frequency_hz", b"_accelerator_frequency_hz", "_accelerator_users", b"_accelerator_users", "_boost", b"_boost", "_cpu_busy_ns", b"_cpu_busy_ns", "_cpu_steal_ns", b"_cpu_steal_ns", "_current_events", b"_current_events", "_frequency_hz", b"_frequency_hz", "_involuntary_switches", b"_involuntary_switches", "_load_average_1m", b"_load_average_1m", "_process_cpu_ns", b"_process_cpu_ns", "_psi_cpu_some_us", b"_psi_cpu_some_us", "_realtime_offset_ns", b"_realtime_offset_ns", "_run_delay_ns", b"_run_delay_ns", "_supply_max_ma", b"_supply_max_ma", "_supply_mv", b"_supply_mv", "_swap_used_bytes", b"_swap_used_bytes", "_swapped_pages", b"_swapped_pages", "_temperature_millicelsius", b"_temperature_millicelsius", "_throttle_events", b"_throttle_events", "_throttled_bits", b"_throttled_bits", "accelerator_frequency_hz", b"accelerator_frequency_hz", "accelerator_users", b"accelerator_users", "boost", b"boost", "clocks_hz", b"clocks_hz", "cpu_busy_ns", b"cpu_busy_ns", "cpu_steal_ns", b"cpu_steal_ns", "current_events", b"current_events", "frequency_hz", b"frequency_hz", "governor", b"governor", "involuntary_switches", b"involuntary_switches", "load_average_1m", b"load_average_1m", "monotonic_ns", b"monotonic_ns", "power_mode", b"power_mode", "process_cpu_ns", b"process_cpu_ns", "psi_cpu_some_us", b"psi_cpu_some_us", "realtime_offset_ns", b"realtime_offset_ns", "run_delay_ns", b"run_delay_ns", "supply_max_ma", b"supply_max_ma", "supply_mv", b"supply_mv", "swap_used_bytes", b"swap_used_bytes", "swapped_pages", b"swapped_pages", "temperature_millicelsius", b"temperature_millicelsius", "thread_run_delay_ns", b"thread_run_delay_ns", "throttle_events", b"throttle_events", "throttled_bits", b"throttled_bits", "zones_millicelsius", b"zones_millicelsius"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__accelerator_frequency_hz: _TypeAlias = _typing.Literal["accelerator_frequency_hz"]  # noqa: Y015
     _WhichOneofArgType__accelerator_frequency_hz: _TypeAlias = _typing.Literal["_accelerator_frequency_hz", b"_accelerator_frequency_hz"]  # noqa: Y015
@@ -917,6 +947,8 @@ class Snapshot(_message.Message):
     _WhichOneofArgType__cpu_busy_ns: _TypeAlias = _typing.Literal["_cpu_busy_ns", b"_cpu_busy_ns"]  # noqa: Y015
     _WhichOneofReturnType__cpu_steal_ns: _TypeAlias = _typing.Literal["cpu_steal_ns"]  # noqa: Y015
     _WhichOneofArgType__cpu_steal_ns: _TypeAlias = _typing.Literal["_cpu_steal_ns", b"_cpu_steal_ns"]  # noqa: Y015
+    _WhichOneofReturnType__current_events: _TypeAlias = _typing.Literal["current_events"]  # noqa: Y015
+    _WhichOneofArgType__current_events: _TypeAlias = _typing.Literal["_current_events", b"_current_events"]  # noqa: Y015
     _WhichOneofReturnType__frequency_hz: _TypeAlias = _typing.Literal["frequency_hz"]  # noqa: Y015
     _WhichOneofArgType__frequency_hz: _TypeAlias = _typing.Literal["_frequency_hz", b"_frequency_hz"]  # noqa: Y015
     _WhichOneofReturnType__involuntary_switches: _TypeAlias = _typing.Literal["involuntary_switches"]  # noqa: Y015
@@ -955,6 +987,8 @@ class Snapshot(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_busy_ns) -> _WhichOneofReturnType__cpu_busy_ns | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_steal_ns) -> _WhichOneofReturnType__cpu_steal_ns | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__current_events) -> _WhichOneofReturnType__current_events | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__frequency_hz) -> _WhichOneofReturnType__frequency_hz | None: ...
     @_typing.overload

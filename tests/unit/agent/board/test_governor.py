@@ -36,7 +36,10 @@ def test_performance_for_a_while_and_each_policy_gets_its_own_back(plant: Plant)
     with governor.performance(board) as why_not:
         assert why_not is None
         assert current(board) == ["performance", "performance"]
-        assert json.loads(board.text(governor.GUARD))["governors"][f"{CPUFREQ}/policy4"] == "schedutil"
+        assert (
+            json.loads(board.text(governor.GUARD))["was"][f"{CPUFREQ}/policy4/scaling_governor"]
+            == "schedutil"
+        )
     assert current(board) == ["ondemand", "schedutil"]
     assert not board.path(governor.GUARD).exists()
 
@@ -51,7 +54,10 @@ def test_put_back_when_the_measurement_is_terminated(plant: Plant) -> None:
 def test_the_next_start_puts_back_what_a_killed_process_left(plant: Plant) -> None:
     left = {
         "pid": dead_pid(),
-        "governors": {f"{CPUFREQ}/policy0": "ondemand", f"{CPUFREQ}/policy4": "schedutil"},
+        "was": {
+            f"{CPUFREQ}/policy0/scaling_governor": "ondemand",
+            f"{CPUFREQ}/policy4/scaling_governor": "schedutil",
+        },
     }
     board = plant(
         {
@@ -67,13 +73,15 @@ def test_the_next_start_puts_back_what_a_killed_process_left(plant: Plant) -> No
 
 
 def test_what_a_living_process_holds_is_left_alone(plant: Plant) -> None:
-    left = {"pid": os.getppid(), "governors": {f"{CPUFREQ}/policy0": "powersave"}}
+    left = {"pid": os.getppid(), "was": {f"{CPUFREQ}/policy0/scaling_governor": "powersave"}}
     board = plant({**POLICIES, governor.GUARD: json.dumps(left)})
     assert not governor.restore_left_over(board)
     assert current(board) == ["ondemand", "schedutil"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": "x", "governors": {}}', '{"governors": {}}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"pid": "x", "was": {}}', '{"was": {}}', '{"pid": 1, "was": 3}']
+)
 def test_a_guard_that_was_cut_off_changes_nothing(plant: Plant, content: str) -> None:
     board = plant({**POLICIES, governor.GUARD: content})
     assert not governor.restore_left_over(board)
@@ -81,8 +89,8 @@ def test_a_guard_that_was_cut_off_changes_nothing(plant: Plant, content: str) ->
     assert not board.path(governor.GUARD).exists()
 
 
-def test_a_guard_names_no_file_outside_cpufreq(plant: Plant) -> None:
-    left = {"pid": dead_pid(), "governors": {"etc/evil": "x"}}
+def test_a_guard_names_no_file_that_is_no_setting_of_ours(plant: Plant) -> None:
+    left = {"pid": dead_pid(), "was": {"etc/evil/scaling_governor": "x", f"{CPUFREQ}/../evil": "x"}}
     board = plant({**POLICIES, "etc/evil/scaling_governor": "before", governor.GUARD: json.dumps(left)})
     governor.restore_left_over(board)
     assert board.text("etc/evil/scaling_governor") == "before"

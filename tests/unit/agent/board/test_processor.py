@@ -90,3 +90,38 @@ def test_what_cannot_be_read_says_why(
     reading = read(plant(files))
     assert reading.value is None
     assert detail in reading.detail
+
+
+def test_every_policys_clock_and_what_the_hardware_says_where_it_can(plant: Plant) -> None:
+    board = plant(
+        {
+            f"{CPUFREQ}/policy0/scaling_cur_freq": "1800000\n",
+            f"{CPUFREQ}/policy0/cpuinfo_cur_freq": "1500000\n",
+            f"{CPUFREQ}/policy4/scaling_cur_freq": "2400000\n",
+        }
+    )
+    reading = processor.clocks_hz(board)
+    assert reading.value == {"policy0": 1_500_000_000, "policy4": 2_400_000_000}
+    assert reading.detail == "cpufreq cpuinfo_cur_freq"
+
+
+STAT = "cpu  60 0 6 900 0 0 0 6 0 0\ncpu0 10 0 1 300 0 0 0 1 0 0\ncpu1 20 0 2 300 0 0 0 2 0 0\n"
+STAT += "cpu10 30 0 3 300 0 0 0 3 0 0\nintr 1 2 3\n"
+
+
+@pytest.mark.parametrize(
+    ("cpus", "busy", "steal"), [((), 66, 6), ((1,), 22, 2), ((10, 0), 44, 4), ((0, 1, 10), 66, 6)]
+)
+def test_times_of_some_processors(plant: Plant, cpus: tuple[int, ...], busy: int, steal: int) -> None:
+    times = processor.times(plant({"proc/stat": STAT}), cpus).value
+    assert times is not None
+    assert (times.busy_ns, times.steal_ns) == (busy * processor.tick_ns(), steal * processor.tick_ns())
+
+
+def test_a_processor_that_is_not_there_has_no_times(plant: Plant) -> None:
+    reading = processor.times(plant({"proc/stat": STAT}), (0, 7))
+    assert (reading.value, reading.detail) == (None, "/proc/stat has no line cpu7")
+
+
+def test_each_threads_waiting(pi5: BoardRoot) -> None:
+    assert processor.run_delays_ns(pi5).value == {11: 250_000, 12: 50_000}

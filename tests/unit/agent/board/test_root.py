@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from edgemeter_agent.board.root import BoardRoot
+from edgemeter_agent.board.root import BoardRoot, SteadyRoot
 
 Plant = Callable[[dict[str, str]], BoardRoot]
 
@@ -42,3 +43,29 @@ def test_what_may_not_be_run_is_no_program(plant: Plant) -> None:
     board.path("bin/tool").chmod(stat.S_IRUSR)
     with pytest.raises(FileNotFoundError):
         board.program_output("tool")
+
+
+def test_a_steady_board_looks_for_sensors_once_and_reads_them_anew(tmp_path: Path) -> None:
+    zone = tmp_path / "sys/zone0"
+    zone.parent.mkdir()
+    zone.write_text("1")
+    board = SteadyRoot(tmp_path)
+    assert board.glob("sys/zone*") == ["sys/zone0"]
+    (tmp_path / "sys/zone1").write_text("2")
+    zone.write_text("3")
+    assert board.glob("sys/zone*") == ["sys/zone0"]
+    assert board.number("sys/zone0") == 3
+    # what comes and goes
+    assert sorted(board.names("sys")) == ["zone0", "zone1"]
+    assert board.names("nothing") == []
+    assert SteadyRoot(tmp_path).glob("sys/zone*") == ["sys/zone0", "sys/zone1"]
+
+
+def test_a_setting_is_written_and_never_made(tmp_path: Path) -> None:
+    board = BoardRoot(tmp_path)
+    (tmp_path / "setting").write_text("longer than what comes\n")
+    board.write("setting", "1")
+    assert board.text("setting") == "1"
+    with pytest.raises(FileNotFoundError):
+        board.write("no_setting", "1")
+    assert not (tmp_path / "no_setting").exists()

@@ -89,3 +89,74 @@ def test_orin_counts_oc1_and_oc2_and_not_the_expected_oc3(orin_nano: BoardRoot) 
 def test_no_counters_says_why(pi5: BoardRoot) -> None:
     reading = throttling.throttle_events(pi5)
     assert (reading.value, reading.detail) == (None, "no soctherm_oc in hwmon: not a Jetson")
+
+
+def test_every_readable_zone(orin_nano: BoardRoot) -> None:
+    orin = thermal.zones_millicelsius(orin_nano).value
+    assert orin is not None
+    # cv0 to cv2 are gated
+    assert sorted(orin) == [f"{kind}-thermal" for kind in ("cpu", "gpu", "soc0", "soc1", "soc2", "tj")]
+    assert orin["tj-thermal"] == 49156
+
+
+def test_of_zones_with_one_name_the_hottest(plant: Plant) -> None:
+    files = {}
+    for number, temperature in enumerate((40000, 45000, 43000)):
+        files[f"sys/class/thermal/thermal_zone{number}/type"] = "acpitz\n"
+        files[f"sys/class/thermal/thermal_zone{number}/temp"] = f"{temperature}\n"
+    assert thermal.zones_millicelsius(plant(files)).value == {"acpitz": 45000}
+
+
+def zone(number: int, kind: str, *trips: tuple[str, int]) -> dict[str, str]:
+    folder = f"sys/class/thermal/thermal_zone{number}"
+    files = {f"{folder}/type": f"{kind}\n", f"{folder}/temp": "40000\n"}
+    for index, (trip, temperature) in enumerate(trips):
+        files[f"{folder}/trip_point_{index}_type"] = f"{trip}\n"
+        files[f"{folder}/trip_point_{index}_temp"] = f"{temperature}\n"
+    return files
+
+
+@pytest.mark.parametrize(
+    ("files", "trips"),
+    [
+        # the lowest that slows down; a fan's does not
+        (
+            zone(0, "cpu-thermal", ("active", 51000), ("critical", 104500), ("passive", 99000)),
+            {"cpu-thermal": 99000},
+        ),
+        # switched off, and made up
+        (zone(0, "x86_pkg_temp", ("passive", 0), ("passive", -274000)), {}),
+        (zone(0, "acpitz", ("critical", 20800), ("hot", 95000)), {"acpitz": 95000}),
+        # two zones of one name
+        (
+            {**zone(0, "gpu-thermal", ("hot", 90000)), **zone(1, "gpu-thermal", ("hot", 85000))},
+            {"gpu-thermal": 85000},
+        ),
+        # a Raspberry Pi's firmware slows down long before the only trip point
+        (
+            {
+                **zone(0, "cpu-thermal", ("critical", 110000)),
+                "proc/device-tree/compatible": "raspberrypi,5-model-b\0brcm,bcm2712\0",
+            },
+            {"cpu-thermal": 80000},
+        ),
+        ({}, {}),
+    ],
+)
+def test_where_zones_slow_the_board_down(plant: Plant, files: dict[str, str], trips: dict[str, int]) -> None:
+    assert thermal.trips_millicelsius(plant(files)) == trips
+
+
+def test_oc3_is_counted_apart(orin_nano: BoardRoot) -> None:
+    reading = throttling.current_events(orin_nano)
+    assert (reading.value, reading.detail) == (200, "/sys/class/hwmon/hwmon3/oc3_event_cnt")
+    assert throttling.throttle_events(orin_nano).detail == "/sys/class/hwmon/hwmon3/oc{1,2}_event_cnt"
+
+
+@pytest.mark.parametrize(("alarm", "bits"), [("0", 0), ("1", 1), ("", None)])
+def test_without_a_firmware_that_answers_the_kernels_alarm_tells_of_the_voltage(
+    plant: Plant, alarm: str, bits: int | None
+) -> None:
+    chip = "sys/class/hwmon/hwmon2"
+    board = plant({f"{chip}/name": "rpi_volt\n", f"{chip}/in0_lcrit_alarm": f"{alarm}\n"})
+    assert throttling.throttled_bits(board).value == bits

@@ -13,6 +13,12 @@ SECOND_NS = 1_000_000_000
 PC = Machine(cpu_count=2, threads=1, tick_ns=10_000_000)
 PI = Machine(cpu_count=4, threads=1, tick_ns=10_000_000)
 FULL_PI = Machine(cpu_count=4, threads=4, tick_ns=10_000_000)
+PINNED = Machine(cpu_count=4, threads=1, tick_ns=10_000_000, cpus=(3,))
+PINNED_TO_TWO = Machine(cpu_count=4, threads=1, tick_ns=10_000_000, cpus=(2, 3))
+BUSY = Machine(cpu_count=4, threads=1, tick_ns=10_000_000, busy_throughout=True)
+BUSY_FOUR = Machine(cpu_count=4, threads=4, tick_ns=10_000_000, busy_throughout=True)
+ORIN = Machine(cpu_count=6, threads=1, tick_ns=10_000_000, uses_accelerator=True, accelerator_users=2)
+HIDDEN = Machine(cpu_count=6, threads=1, tick_ns=10_000_000, uses_accelerator=True)
 
 
 def around(**changes: Any) -> tuple[result_pb2.Snapshot, result_pb2.Snapshot]:
@@ -133,6 +139,74 @@ BLIND = {"psi_cpu_some_us": ABSENT, "run_delay_ns": ABSENT}
         # a Jetson's counter
         (PI, {"throttle_events": (5, 6)}, ["throttled"]),
         (PI, {"throttle_events": (5, 5)}, []),
+        # one of four threads waited for a rival, and the others for it
+        (
+            FULL_PI,
+            {
+                "cpu_busy_ns": (0, 4 * SECOND_NS),
+                "process_cpu_ns": (0, 4 * SECOND_NS - 80_000_000),
+                "run_delay_ns": (0, 80_000_000),
+                "thread_run_delay_ns": ({1: 0, 2: 0, 3: 0, 4: 0}, {1: 0, 2: 80_000_000, 3: 0, 4: 0}),
+            },
+            ["contention"],
+        ),
+        # each of them a little
+        (
+            FULL_PI,
+            {
+                "run_delay_ns": (0, 120_000_000),
+                "thread_run_delay_ns": (dict.fromkeys(range(4), 0), dict.fromkeys(range(4), 30_000_000)),
+            },
+            [],
+        ),
+        # a thread that is new has waited since it is there; what another waited before is not ours
+        (PI, {"thread_run_delay_ns": ({1: 10**9}, {1: 10**9, 9: 60_000_000})}, ["contention"]),
+        (PI, {"thread_run_delay_ns": ({1: 10**9}, {1: 10**9 + 10**7})}, []),
+        # held on one processor: a tenth of it is too much, whatever the other three are free for
+        (PINNED, {"cpu_busy_ns": (0, int(1.1e9))}, ["contention"]),
+        (PINNED, {"cpu_busy_ns": (0, int(1.05e9))}, []),
+        # held on two, of which it needs one
+        (PINNED_TO_TWO, {"cpu_busy_ns": (0, int(1.4e9))}, []),
+        (PINNED_TO_TWO, {"cpu_busy_ns": (0, int(1.6e9))}, ["contention"]),
+        # stopped for a fifth of the block, and nobody was in its way
+        (BUSY, {"cpu_busy_ns": (0, 8 * 10**8), "process_cpu_ns": (0, 8 * 10**8)}, ["stalled"]),
+        # what it waited for a processor, or a hypervisor took, is no stall
+        (
+            BUSY,
+            {
+                "cpu_busy_ns": (0, 92 * 10**7),
+                "process_cpu_ns": (0, 92 * 10**7),
+                "run_delay_ns": (0, 4 * 10**7),
+                "cpu_steal_ns": (0, 4 * 10**7),
+            },
+            [],
+        ),
+        # a server's process waits for queries, and one that uses an accelerator waits for that
+        (PI, {"cpu_busy_ns": (0, 10**8), "process_cpu_ns": (0, 10**8)}, []),
+        # several threads sleep while they hand over to each other; less than one's work is too little
+        (BUSY_FOUR, {"cpu_busy_ns": (0, 8 * 10**8), "process_cpu_ns": (0, 8 * 10**8)}, []),
+        (BUSY_FOUR, {"cpu_busy_ns": (0, 7 * 10**8), "process_cpu_ns": (0, 7 * 10**8)}, ["stalled"]),
+        # where waiting can't be read, a stall can't be told from it
+        (BUSY, {**BLIND, "cpu_busy_ns": (0, 8 * 10**8), "process_cpu_ns": (0, 8 * 10**8)}, []),
+        # pages that came back from a card
+        (PI, {"swapped_pages": (1000, 1076)}, ["swapped"]),
+        (PI, {"swapped_pages": (1000, 1075)}, []),
+        (PI, {"swapped_pages": (None, 5000)}, []),
+        # somebody set another mode, or another governor
+        (ORIN, {"power_mode": ("MAXN_SUPER+jetson_clocks", "MAXN_SUPER")}, ["power_mode_changed"]),
+        (PI, {"governor": ("performance", "ondemand")}, ["governor_changed"]),
+        (PI, {"governor": (None, "ondemand")}, []),
+        # boost degrades what was measured, and voids no block
+        (PC, {"boost": (True, False)}, []),
+        # somebody came to the accelerator; those who were there when the job began are another matter
+        (ORIN, {"accelerator_users": (None, 3)}, ["accelerator_shared"]),
+        (ORIN, {"accelerator_users": (None, 2)}, []),
+        (HIDDEN, {"accelerator_users": (None, 3)}, []),
+        (PI, {"accelerator_users": (None, 3)}, []),
+        # the clock of the day was set: nothing is measured by it
+        (PI, {"realtime_offset_ns": (0, 10**10)}, []),
+        # a Jetson's oc3 is expected
+        (ORIN, {"current_events": (0, 50)}, []),
         # all at once, in a fixed order
         (
             PC,
@@ -170,9 +244,10 @@ def test_any_counters_give_shares_that_are_not_negative(
     before, after = around(**changes)
     judge_block(before, after, machine)
     seen = shares(before, after, machine)
-    for share in (seen.others, seen.steal, seen.pressure, seen.run_delay):
+    for share in (seen.others, seen.steal, seen.pressure, seen.run_delay, seen.longest_delay, seen.stalled):
         assert share is None or share >= 0
     assert seen.steal is None or seen.steal <= 1
+    assert seen.stalled is None or seen.stalled <= 1
 
 
 @given(st.integers(0, 10**10), st.integers(0, 10**10))

@@ -12,6 +12,7 @@ from edgemeter_protos.v1 import result_pb2
 
 MACHINE = Machine(cpu_count=4, threads=1, tick_ns=10_000_000)
 SECOND_NS = 1_000_000_000
+TRIPS = Machine(cpu_count=4, threads=1, tick_ns=10_000_000, trips_millicelsius={"tj-thermal": 95_000})
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,19 @@ def test_a_timeout_of_zero_starts_at_once(tmp_path: Path) -> None:
     clock = Clock(tmp_path, 200_000)
     settled = settle(BoardRoot(tmp_path), MACHINE, 0, clock.sleep, lambda: clock.now_ns)
     assert (settled.unsettled, settled.waited_ns) == ((), 0)
+
+
+@pytest.mark.parametrize(
+    ("zones", "reasons"),
+    [
+        ({"tj-thermal": 84_999}, ()),
+        ({"tj-thermal": 85_000}, ("hot",)),
+        # a zone that slows nothing down
+        ({"soc-thermal": 94_000}, ()),
+    ],
+)
+def test_ten_degrees_below_where_a_zone_slows_the_board_down_it_is_hot(
+    zones: dict[str, int], reasons: tuple[str, ...]
+) -> None:
+    now = result_pb2.Snapshot(monotonic_ns=SECOND_NS, zones_millicelsius=zones)
+    assert unsettled_because(result_pb2.Snapshot(), now, TRIPS) == reasons

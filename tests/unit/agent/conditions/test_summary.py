@@ -55,7 +55,45 @@ def test_no_block_leaves_everything_absent() -> None:
     assert conditions == result_pb2.Conditions()
 
 
-def test_no_kept_block_leaves_shares_absent() -> None:
-    conditions = summarize([block(1, 0, 50_000, "steal")], MACHINE, [], 0)
-    assert not conditions.HasField("contention_share")
+def test_where_no_block_was_kept_the_shares_are_of_all() -> None:
+    blocks = [block(1, 400_000_000, 50_000, "steal"), block(2 * 10**9, 800_000_000, 50_000, "steal")]
+    conditions = summarize(blocks, MACHINE, [], 0)
+    assert conditions.contention_share == pytest.approx((0.2 + 0.4) / 2)
+    assert conditions.involuntary_switches == 4
     assert conditions.temperature_max_millicelsius == 50_500
+
+
+def test_settings_fill_in_and_changes_are_told() -> None:
+    first, last = block(1, 0, 50_000), block(4 * 10**9, 0, 58_000)
+    first.before.power_mode, last.after.power_mode = "25W", "15W"
+    first.before.throttled_bits, last.after.throttled_bits = 0, 0x40000
+    first.before.swapped_pages, last.after.swapped_pages = 5, 12
+    first.before.boost, last.after.boost = True, False
+    last.after.thread_run_delay_ns[1] = 7
+    before = result_pb2.Snapshot(
+        accelerator_users=0, supply_max_ma=5000, power_mode="old", governor="ondemand"
+    )
+    after = result_pb2.Snapshot(accelerator_users=2, supply_max_ma=5000)
+    conditions = summarize([first, last], MACHINE, [], 0, before, after)
+    assert conditions.before.supply_max_ma == 5000
+    # what a block saw wins
+    assert conditions.before.power_mode == "25W"
+    assert conditions.before.governor == "ondemand"
+    assert conditions.after.accelerator_users == 2
+    assert list(conditions.changes) == [
+        "power mode 25W, then 15W",
+        "governor ondemand, then performance",
+        "boost on, then off",
+        "7 pages swapped",
+        "get_throttled 0x0, then 0x40000",
+        "temperature 50.0 °C, then 58.5 °C",
+        "other users of the accelerator 0, then 2",
+    ]
+    # of use within a block only
+    assert not conditions.after.thread_run_delay_ns
+
+
+def test_nothing_changed_nothing_told() -> None:
+    still = block(1, 0, 50_000)
+    still.before.governor = "performance"
+    assert list(summarize([still], MACHINE, [], 0).changes) == []

@@ -10,7 +10,7 @@ import argparse
 import resource
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +19,25 @@ import numpy.typing as npt
 from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.conditions.snapshot import take_after, take_before
 from edgemeter_agent.engine import arrays, golden
+from edgemeter_agent.engine.affinity import allowed_cpus, pin
+from edgemeter_agent.engine.batches import batch_of, run_samples
 from edgemeter_agent.engine.lifeline import die_with_parent
-from edgemeter_agent.engine.loop import no_garbage_collection, timed_queries, warm_up
+from edgemeter_agent.engine.loop import no_garbage_collection, warm_up
 from edgemeter_agent.engine.pipes import read_message, take_stdio, write_message
-from edgemeter_agent.runtimes import LoadedModel, kind, loader
-from edgemeter_protos.preprocessing import apply_each
+from edgemeter_agent.engine.scenarios import scenario_of
+from edgemeter_agent.engine.window import REWARM_QUERIES, take_window
+from edgemeter_agent.runtimes import LoadedModel, LoadOptions, kind, loader
 from edgemeter_protos.v1 import device_pb2, engine_pb2, variant_pb2
-
-REWARM_QUERIES = 3
 
 
 class Variant:
-    """A model and what the engine may ask of it, in the order load, golden, blocks; or load, evaluate."""
+    """A model and what the engine may ask of it, in the order load, golden, blocks and windows; or load,
+    evaluate; or load, profile."""
 
     def __init__(self, board: BoardRoot) -> None:
         self._board = board
         self._loaded: LoadedModel | None = None
+        self._asked = engine_pb2.ChildLoad()
 
     @property
     def _model(self) -> LoadedModel:
@@ -42,36 +45,62 @@ class Variant:
             raise ValueError("no model is loaded")
         return self._loaded
 
+    @property
+    def _options(self) -> LoadOptions:
+        return LoadOptions(
+            threads=max(self._asked.threads, 1),
+            batch_size=max(self._asked.batch_size, 1),
+            accelerator=self._asked.accelerator,
+        )
+
     def load(self, request: engine_pb2.ChildLoad) -> engine_pb2.ChildReply:
         """`load_ns` is reading the file, building the graph and allocating tensors. Importing the runtime is
-        left out: an application pays it once, whatever the model."""
+        left out: an application pays it once, whatever the model. Threads inherit the processors of the one
+        that starts them, and some runtimes start theirs when they are imported: so pinning comes first."""
+        self._loaded, self._asked = None, request
+        pin(request.affinity_cpus)
         load = loader(kind(request.runtime))
+        imported_peak_rss_bytes = peak_rss_bytes()
         begin = time.perf_counter_ns()
-        self._loaded = load(request.artifact_path, request.threads)
+        model = load(request.artifact_path, self._options)
         load_ns = time.perf_counter_ns() - begin
+        self._loaded = model
+        arena_bytes = model.arena_bytes()
+        told = "gives no account of" if arena_bytes is None else "accounts for"
         return engine_pb2.ChildReply(
             loaded=engine_pb2.ChildLoaded(
-                runtime=device_pb2.RuntimeFacts(name=request.runtime),
-                signature=self._loaded.signature,
+                runtime=device_pb2.RuntimeFacts(name=request.runtime, ran_on=model.ran_on),
+                signature=model.signature,
                 load_ns=load_ns,
+                arena_bytes=arena_bytes,
+                arena_detail=f"{request.runtime} {told} its tensors",
+                cpus=allowed_cpus(),
+                imported_peak_rss_bytes=imported_peak_rss_bytes,
             )
         )
 
     def golden(self, request: engine_pb2.ChildGolden) -> engine_pb2.ChildReply:
-        """Runs the golden samples one by one; the very first query of the process is timed. The first sample
-        stays prepared."""
+        """Runs the golden samples, a batch at a time, and compares them one by one; what fills up the last
+        batch is compared too. The very first query of the process is timed. The first batch stays
+        prepared."""
         model = self._model
+        first = self._first_batch(request.path)
+        model.prepare(first)
+        first_inference_ns = _time_once(model.query)
         if not request.path:
-            model.prepare([_zeros(spec) for spec in model.signature.inputs])
-            checked = engine_pb2.ChildGoldenChecked(matches=True, first_inference_ns=_time_once(model.query))
+            checked = engine_pb2.ChildGoldenChecked(matches=True, first_inference_ns=first_inference_ns)
             return engine_pb2.ChildReply(golden=checked)
         inputs = arrays.read_numbered(request.path, "input")
         expected = arrays.read_numbered(request.path, "output")
-        model.prepare([array[:1] for array in inputs])
-        first_inference_ns = _time_once(model.query)
-        actual = run_samples(model, inputs, len(inputs[0]))
-        compared = golden.compare(expected, actual, request.absolute_tolerance, request.relative_tolerance)
-        model.prepare([array[:1] for array in inputs])
+        samples, batch_size = len(inputs[0]), self._options.batch_size
+        actual = run_samples(model, inputs, samples, batch_size=batch_size)
+        model.prepare(first)
+        compared = golden.compare(
+            golden.filled_up(expected, samples, batch_size),
+            actual,
+            request.absolute_tolerance,
+            request.relative_tolerance,
+        )
         return engine_pb2.ChildReply(
             golden=engine_pb2.ChildGoldenChecked(
                 matches=compared.matches,
@@ -83,67 +112,87 @@ class Variant:
         )
 
     def block(self, request: engine_pb2.ChildBlock) -> engine_pb2.ChildReply:
-        """Warm-up, conditions, timed queries, conditions. After reading the conditions a few untimed queries
-        bring the model back into the caches."""
+        """Warm-up, conditions, the scenario's timed part, conditions. After reading the conditions a few
+        untimed queries bring the model back into the caches."""
         query = self._model.query
+        timed = scenario_of(request.scenario)(request, query, self._options.batch_size)
         warm_up(query, request.warmup_min_queries, request.warmup_min_duration_ns)
         with no_garbage_collection():
             before = take_before(self._board)
             warm_up(query, min(REWARM_QUERIES, request.warmup_min_queries), 0)
             usage = resource.getrusage(resource.RUSAGE_SELF)
-            cpu_ns, begin = time.process_time_ns(), time.perf_counter_ns()
-            latencies = timed_queries(
-                query,
-                request.min_queries,
-                request.min_duration_ns,
-                max(request.batch_queries, 1),
-                request.untimed_queries,
-            )
-            duration_ns = time.perf_counter_ns() - begin
+            cpu_ns = time.process_time_ns()
+            taken = timed()
             cpu_ns = time.process_time_ns() - cpu_ns
             after = take_after(self._board)
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - usage.ru_nivcsw
         return engine_pb2.ChildReply(
             block=engine_pb2.ChildBlockDone(
-                latency_ns=latencies,
+                latency_ns=taken.latency_ns,
                 process_cpu_ns=cpu_ns,
                 involuntary_switches=switches,
-                duration_ns=duration_ns,
+                duration_ns=taken.duration_ns,
                 before=before,
                 after=after,
+                samples=taken.samples,
+                queueing_ns=taken.queueing_ns,
+                most_in_flight=taken.most_in_flight,
+                unserved_queries=taken.unserved_queries,
+                last_arrival_ns=taken.last_arrival_ns,
+                lateness_p50_ns=taken.lateness_p50_ns,
+                lateness_max_ns=taken.lateness_max_ns,
             )
         )
 
+    def window(self, request: engine_pb2.ChildWindow) -> engine_pb2.ChildReply:
+        done = take_window(request, self._model.query, self._options.batch_size, self._board)
+        return engine_pb2.ChildReply(window=done)
+
+    def profile(self, request: engine_pb2.ChildProfile) -> engine_pb2.ChildReply:
+        """The profiler loads the model anew, in its own way; ours is given back first, and so nothing more
+        can be asked of it."""
+        if not request.queries:
+            raise ValueError("a profile needs at least one query")
+        inputs = self._first_batch(request.golden_path)
+        self._loaded = None
+        Path(request.work_dir).mkdir(parents=True, exist_ok=True)
+        # Only this process needs it: it would be counted as the memory of the others.
+        from edgemeter_agent.runtimes import operators
+
+        profile = operators.profile(
+            self._asked.runtime,
+            self._asked.artifact_path,
+            self._options,
+            inputs,
+            request.queries,
+            request.work_dir,
+        )
+        return engine_pb2.ChildReply(profile=profile)
+
     def evaluate(self, request: engine_pb2.ChildEvaluate) -> engine_pb2.ChildReply:
-        """The first `samples` inputs (0: all), preprocessed, one by one; outputs as real values, float32,
-        batch first."""
+        """The first `samples` inputs (0: all), preprocessed, a batch at a time; outputs as real values,
+        float32, batch first."""
         inputs = arrays.read_numbered(request.inputs_path, "input")
         samples = min(request.samples or len(inputs[0]), len(inputs[0]))
-        outputs = run_samples(self._model, inputs, samples, request.preprocessing)
+        batch_size = self._options.batch_size
+        outputs = run_samples(self._model, inputs, samples, request.preprocessing, batch_size)
+        if batch_size > 1:
+            outputs = [array[:samples] for array in outputs]
         arrays.write(request.outputs_path, {f"output_{n}": array for n, array in enumerate(outputs)})
         return engine_pb2.ChildReply(evaluated=engine_pb2.ChildEvaluated(samples=samples))
 
     def exit(self, _request: engine_pb2.ChildExit) -> engine_pb2.ChildReply:
         return engine_pb2.ChildReply(exiting=engine_pb2.ChildExiting(peak_rss_bytes=peak_rss_bytes()))
 
-
-def run_samples(
-    model: LoadedModel,
-    inputs: list[arrays.Array],
-    samples: int,
-    preprocessing: Sequence[variant_pb2.Preprocessing] = (),
-) -> list[npt.NDArray[np.float32]]:
-    """Outputs of the first `samples` samples, each preprocessed and run by itself. Raises ValueError for
-    none, and for preprocessing that doesn't fit them."""
-    if samples == 0:
-        raise ValueError("there are no samples to run")
-    rows: list[list[npt.NDArray[np.float32]]] = []
-    for number in range(samples):
-        sample = [array[number : number + 1] for array in inputs]
-        model.prepare(apply_each(preprocessing, sample))
-        model.query()
-        rows.append(model.outputs())
-    return [np.concatenate(column) for column in zip(*rows, strict=True)]
+    def _first_batch(self, golden_path: str) -> list[arrays.Array]:
+        """Of the golden inputs; zeros where there are none."""
+        batch_size = self._options.batch_size
+        if not golden_path:
+            return [_zeros(spec, batch_size) for spec in self._model.signature.inputs]
+        inputs = arrays.read_numbered(golden_path, "input")
+        if not len(inputs[0]):
+            raise ValueError(f"{Path(golden_path).name} has no samples")
+        return batch_of(inputs, 0, len(inputs[0]), batch_size)
 
 
 def peak_rss_bytes() -> int:
@@ -176,8 +225,12 @@ def _time_once(query: Callable[[], None]) -> int:
     return time.perf_counter_ns() - begin
 
 
-def _zeros(spec: variant_pb2.TensorSpec) -> npt.NDArray[np.float32]:
-    return np.zeros([1 if size < 0 else size for size in spec.shape], np.float32)
+def _zeros(spec: variant_pb2.TensorSpec, batch_size: int) -> npt.NDArray[np.float32]:
+    """Free dimensions are 1, but for the batch."""
+    sizes = [1 if size < 0 else size for size in spec.shape]
+    if sizes and spec.shape[0] < 0:
+        sizes[0] = batch_size
+    return np.zeros(sizes, np.float32)
 
 
 def main() -> None:

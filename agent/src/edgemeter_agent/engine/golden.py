@@ -54,5 +54,21 @@ def compare(
     )
 
 
+def filled_up(
+    expected: Sequence[npt.NDArray[np.generic]], samples: int, batch_size: int
+) -> list[npt.NDArray[np.generic]]:
+    """What whole batches of `samples` golden samples must give, where the last one is filled up with the
+    first samples. As it is for batches of one; raises ValueError for outputs of another number of samples."""
+    if batch_size == 1:
+        return list(expected)
+    if any(len(output) != samples for output in expected):
+        raise ValueError(
+            f"the golden pair has {samples} inputs and {len(expected[0])} outputs: they can't be told"
+            f" apart in a batch of {batch_size}"
+        )
+    rows = np.arange(-(-samples // batch_size) * batch_size) % samples
+    return [output[rows] for output in expected]
+
+
 def _flat(outputs: Sequence[npt.NDArray[np.generic]]) -> npt.NDArray[np.float64]:
     return np.concatenate([output.astype(np.float64).ravel() for output in outputs])

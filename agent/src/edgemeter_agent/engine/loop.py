@@ -9,6 +9,8 @@ from array import array
 from collections.abc import Callable, Iterator
 from itertools import repeat
 
+Query = Callable[[], None]
+
 FIRST_CAPACITY = 4096
 
 
@@ -25,7 +27,7 @@ def no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def warm_up(query: Callable[[], None], min_queries: int, min_duration_ns: int) -> None:
+def warm_up(query: Query, min_queries: int, min_duration_ns: int) -> None:
     """Runs untimed until both are reached."""
     clock = time.perf_counter_ns
     end_ns = clock() + min_duration_ns
@@ -36,27 +38,14 @@ def warm_up(query: Callable[[], None], min_queries: int, min_duration_ns: int) -
 
 
 def timed_queries(
-    query: Callable[[], None],
-    min_samples: int,
-    min_duration_ns: int,
-    batch_queries: int = 1,
-    untimed_queries: int = 0,
+    query: Query, min_samples: int, min_duration_ns: int, untimed_queries: int = 0
 ) -> array[int]:
-    """Latencies in ns, one for each query, or for each `batch_queries` of them the mean, rounded.
+    """Latencies in ns, one for each timed query.
 
     Ends when `min_samples` were taken and `min_duration_ns` has passed. A sample is one pair of
     CLOCK_MONOTONIC stamps (perf_counter_ns) around the call; storing it, growing the store, and running
-    `untimed_queries` (or so many batches) happens between samples.
+    `untimed_queries` happens between samples.
     """
-    if batch_queries == 1:
-        return _timed_singly(query, min_samples, min_duration_ns, untimed_queries)
-    sums = _timed_singly(_batch(query, batch_queries), min_samples, min_duration_ns, untimed_queries)
-    return array("q", (round(total / batch_queries) for total in sums))
-
-
-def _timed_singly(
-    query: Callable[[], None], min_samples: int, min_duration_ns: int, untimed_queries: int
-) -> array[int]:
     clock = time.perf_counter_ns
     capacity = max(min_samples, FIRST_CAPACITY)
     latencies = array("q", bytes(8 * capacity))
@@ -78,9 +67,13 @@ def _timed_singly(
     return latencies[:count]
 
 
-def _batch(query: Callable[[], None], queries: int) -> Callable[[], None]:
+def repeated(query: Query, times: int) -> Query:
+    """So many queries as one."""
+    if times == 1:
+        return query
+
     def run() -> None:
-        for _ in repeat(None, queries):
+        for _ in repeat(None, times):
             query()
 
     return run

@@ -17,7 +17,7 @@ from typing import Any
 from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.engine.pipes import read_message, write_message
 from edgemeter_agent.interpreter import module_command
-from edgemeter_protos.v1 import engine_pb2
+from edgemeter_protos.v1 import engine_pb2, result_pb2
 
 EXIT_TIMEOUT_S = 5
 EXIT_PATIENCE_S = 60
@@ -73,6 +73,18 @@ class VariantProcess:
     ) -> engine_pb2.ChildBlockDone:
         """A process that has not answered after `patience_s` is killed, and its variant has "hung"."""
         return self._ask("query_failed", patience_s, block=request).block
+
+    def window(
+        self, request: engine_pb2.ChildWindow, patience_s: float = math.inf
+    ) -> engine_pb2.ChildWindowDone:
+        """As `block`."""
+        return self._ask("query_failed", patience_s, window=request).window
+
+    def profile(
+        self, request: engine_pb2.ChildProfile, patience_s: float = math.inf
+    ) -> result_pb2.OperatorProfile:
+        """The process can only be ended after it: its model is gone."""
+        return self._ask("profile_failed", patience_s, profile=request).profile
 
     def evaluate(self, request: engine_pb2.ChildEvaluate) -> engine_pb2.ChildEvaluated:
         return self._ask("evaluation_failed", evaluate=request).evaluated

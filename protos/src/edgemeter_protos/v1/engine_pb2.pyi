@@ -420,20 +420,24 @@ class ChildWindow(_message.Message):
     DURATION_NS_FIELD_NUMBER: _builtins.int
     WARMUP_MIN_QUERIES_FIELD_NUMBER: _builtins.int
     POINT_INTERVAL_NS_FIELD_NUMBER: _builtins.int
+    WARMUP_MIN_DURATION_NS_FIELD_NUMBER: _builtins.int
     duration_ns: _builtins.int
     warmup_min_queries: _builtins.int
     point_interval_ns: _builtins.int
     """0: one summary of the whole. Else queries are timed, and summed up so often."""
+    warmup_min_duration_ns: _builtins.int
+    """The warm-up goes over into the window without a pause: a meter that lags is to have settled when it begins."""
     def __init__(
         self,
         *,
         duration_ns: _builtins.int = ...,
         warmup_min_queries: _builtins.int = ...,
         point_interval_ns: _builtins.int = ...,
+        warmup_min_duration_ns: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_ns", b"duration_ns", "point_interval_ns", b"point_interval_ns", "warmup_min_queries", b"warmup_min_queries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_ns", b"duration_ns", "point_interval_ns", b"point_interval_ns", "warmup_min_duration_ns", b"warmup_min_duration_ns", "warmup_min_queries", b"warmup_min_queries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -652,6 +656,10 @@ class ChildBlockDone(_message.Message):
     SAMPLES_FIELD_NUMBER: _builtins.int
     QUEUEING_NS_FIELD_NUMBER: _builtins.int
     MOST_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    UNSERVED_QUERIES_FIELD_NUMBER: _builtins.int
+    LAST_ARRIVAL_NS_FIELD_NUMBER: _builtins.int
+    LATENESS_P50_NS_FIELD_NUMBER: _builtins.int
+    LATENESS_MAX_NS_FIELD_NUMBER: _builtins.int
     process_cpu_ns: _builtins.int
     """CPU time and involuntary switches of this process in the timed part."""
     involuntary_switches: _builtins.int
@@ -660,6 +668,15 @@ class ChildBlockDone(_message.Message):
     samples: _builtins.int
     """Samples that went through the model in the timed part."""
     most_in_flight: _builtins.int
+    unserved_queries: _builtins.int
+    """Server: arrivals that were still waiting when the block was given up for overload. They are among the
+    latencies, with what they had waited so far.
+    """
+    last_arrival_ns: _builtins.int
+    """Server: from the first moment of the timed part to the last arrival."""
+    lateness_p50_ns: _builtins.int
+    """Server: how long a query that could have started did not, for the loop's own sake."""
+    lateness_max_ns: _builtins.int
     @_builtins.property
     def latency_ns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
@@ -682,10 +699,14 @@ class ChildBlockDone(_message.Message):
         samples: _builtins.int = ...,
         queueing_ns: _abc.Iterable[_builtins.int] | None = ...,
         most_in_flight: _builtins.int = ...,
+        unserved_queries: _builtins.int = ...,
+        last_arrival_ns: _builtins.int = ...,
+        lateness_p50_ns: _builtins.int = ...,
+        lateness_max_ns: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "duration_ns", b"duration_ns", "involuntary_switches", b"involuntary_switches", "latency_ns", b"latency_ns", "most_in_flight", b"most_in_flight", "process_cpu_ns", b"process_cpu_ns", "queueing_ns", b"queueing_ns", "samples", b"samples"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "duration_ns", b"duration_ns", "involuntary_switches", b"involuntary_switches", "last_arrival_ns", b"last_arrival_ns", "latency_ns", b"latency_ns", "lateness_max_ns", b"lateness_max_ns", "lateness_p50_ns", b"lateness_p50_ns", "most_in_flight", b"most_in_flight", "process_cpu_ns", b"process_cpu_ns", "queueing_ns", b"queueing_ns", "samples", b"samples", "unserved_queries", b"unserved_queries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,12 +52,6 @@ def test_each_query_has_its_own_latency(monkeypatch: pytest.MonkeyPatch) -> None
     assert loop.timed_queries(Query(monkeypatch, 5, 7, 11), 6, 0).tolist() == [5, 7, 11, 5, 7, 11]
 
 
-def test_a_batch_gives_its_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    query = Query(monkeypatch, 2, 4)
-    assert loop.timed_queries(query, 3, 0, batch_queries=4).tolist() == [3, 3, 3]
-    assert query.calls == 12
-
-
 @pytest.mark.parametrize(
     ("queries", "duration_ns", "calls"), [(10, 0, 10), (0, 1000, 10), (10, 2000, 20), (0, 0, 0)]
 )
@@ -66,6 +60,13 @@ def test_a_warm_up_reaches_both(
 ) -> None:
     query = Query(monkeypatch, 100)
     loop.warm_up(query, queries, duration_ns)
+    assert query.calls == calls
+
+
+@pytest.mark.parametrize(("times", "calls"), [(1, 4), (3, 12)])
+def test_repeated_queries_are_one(monkeypatch: pytest.MonkeyPatch, times: int, calls: int) -> None:
+    query = Query(monkeypatch, 5)
+    assert loop.timed_queries(loop.repeated(query, times), 4, 0).tolist() == [5 * times] * 4
     assert query.calls == calls
 
 

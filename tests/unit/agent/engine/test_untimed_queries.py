@@ -7,7 +7,7 @@ import pytest
 
 from edgemeter_agent.engine.loop import timed_queries
 from edgemeter_agent.engine.sizing import BLOCK_SAMPLES, UINT32_MAX, patience_s, untimed_queries
-from edgemeter_protos.v1 import engine_pb2
+from edgemeter_protos.v1 import engine_pb2, plan_pb2
 
 SECOND_NS = 1_000_000_000
 
@@ -40,10 +40,7 @@ def test_a_long_block_keeps_every_nth(
     assert untimed_queries(request_, latency_ns) == untimed
 
 
-@pytest.mark.parametrize(("batch", "expected"), [(1, [0, 3, 6, 9]), (2, [0, 6, 12, 18])])
-def test_the_queries_between_are_run_and_not_timed(
-    monkeypatch: pytest.MonkeyPatch, batch: int, expected: list[int]
-) -> None:
+def test_the_queries_between_are_run_and_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Query number n takes n ns; two go by after each sample."""
     now_ns = 0
     numbers = count()
@@ -53,9 +50,28 @@ def test_the_queries_between_are_run_and_not_timed(
         now_ns += next(numbers)
 
     monkeypatch.setattr(time, "perf_counter_ns", lambda: now_ns)
-    taken = timed_queries(query, 4, 0, batch_queries=batch, untimed_queries=2)
-    # The mean of n and n + 1, ties to even.
-    assert taken.tolist() == (expected if batch == 1 else [round(number + 0.5) for number in expected])
+    assert timed_queries(query, 4, 0, untimed_queries=2).tolist() == [0, 3, 6, 9]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "batch_size", "untimed"),
+    [
+        # 15 s of 5 us: 3,000,000 runs of the model, of which every 23rd
+        (plan_pb2.SCENARIO_OFFLINE, 16, 22),
+        # eight of them a query: 375,000 queries; in batches of four, two: 1,500,000
+        (plan_pb2.SCENARIO_MULTI_STREAM, 1, 2),
+        (plan_pb2.SCENARIO_MULTI_STREAM, 4, 11),
+        # a server leaves none out
+        (plan_pb2.SCENARIO_SERVER, 1, 0),
+    ],
+)
+def test_scenarios_keep_about_as_many(
+    scenario: plan_pb2.Scenario.ValueType, batch_size: int, untimed: int
+) -> None:
+    request = engine_pb2.ChildBlock(
+        scenario=scenario, samples_per_query=8, min_duration_ns=15 * SECOND_NS, target_qps=1e5
+    )
+    assert untimed_queries(request, 5000, batch_size) == untimed
 
 
 def test_patience_counts_the_untimed_queries() -> None:

@@ -45,6 +45,10 @@ class StateDir:
         return self.root / "work"
 
     @property
+    def calibrations_dir(self) -> Path:
+        return self.root / "calibrations"
+
+    @property
     def engine_path(self) -> Path:
         return self.root / "engine.json"
 

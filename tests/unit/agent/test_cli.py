@@ -55,6 +55,8 @@ def test_status_of_a_board_that_has_not_joined(tmp_path: Path, capsys: pytest.Ca
     [
         pytest.param(["edgemeter-agent", "jo"], ["join"], id="a command"),
         pytest.param(["edgemeter-agent", "run", "--lo"], ["--log-level"], id="an option"),
+        pytest.param(["edgemeter-agent", "meter", "ca"], ["calibrate"], id="an action of a command"),
+        pytest.param(["edgemeter-agent", "meter", "watch", "--du"], ["--duration"], id="an action's option"),
     ],
 )
 def test_bash_completes(words: list[str], completions: list[str], capsys: pytest.CaptureFixture[str]) -> None:

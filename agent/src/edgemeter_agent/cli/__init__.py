@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "stay attached to the coordinator and work off its jobs",
     "bench": "measure a model on this board, without a coordinator",
     "doctor": "say what this board is, and what it can and cannot measure",
+    "meter": "list power meters, watch, calibrate or serve one",
     "status": "say whom this board has joined, and what waits to be reported",
     "completion": "print the shell's completion script",
 }

@@ -36,16 +36,31 @@ def run(args: argparse.Namespace) -> int:
 
 def script(preamble: str = "") -> str:
     """The script, from the commands' own parsers."""
-    cases = []
+    lines = []
     for name in cli.COMMANDS:
-        options = " ".join(option for option in _options(name) if option.startswith("--"))
-        cases.append(f'    *:{name}:-*) COMPREPLY=($(compgen -W "{options}" -- "$word")) ;;')
-    return _SCRIPT.format(preamble=preamble, commands=" ".join(cli.COMMANDS), cases="\n".join(cases))
+        parser = _command(name)
+        actions = _actions(parser)
+        if actions:
+            lines.append(
+                f'    2:{name}:*) COMPREPLY=($(compgen -W "{" ".join(actions)} --help" -- "$word")) ;;'
+            )
+        options = dict.fromkeys(
+            option
+            for each in (parser, *actions.values())
+            for option in each._option_string_actions
+            if option.startswith("--")
+        )
+        lines.append(f'    *:{name}:-*) COMPREPLY=($(compgen -W "{" ".join(options)}" -- "$word")) ;;')
+    return _SCRIPT.format(preamble=preamble, commands=" ".join(cli.COMMANDS), cases="\n".join(lines))
 
 
-def _options(command: str) -> list[str]:
-    parser = cli.parser_for([command])
+def _command(name: str) -> argparse.ArgumentParser:
+    return _actions(cli.parser_for([name]))[name]
+
+
+def _actions(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The commands below a parser, if it has any."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            return list(action.choices[command]._option_string_actions)
-    return []
+            return dict(action.choices)
+    return {}

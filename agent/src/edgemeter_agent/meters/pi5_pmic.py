@@ -111,7 +111,8 @@ def find(board: BoardRoot, control: mailbox.Control = fcntl.ioctl) -> list[Meter
         try:
             return [_meter(source, list(rails_mw(source.ask())))]
         except (OSError, ValueError) as error:
-            failures.append(reason(error, source.name))
+            # A program names itself in its failures.
+            failures.append(reason(error, source.name).replace(2 * f"{source.name}: ", f"{source.name}: "))
     denied = any("permission denied" in failure for failure in failures)
     return [Unusable(name=KIND, reason=f"{'; '.join(failures)}: {JOIN_GROUP if denied else INSTALL}")]
 

@@ -19,6 +19,9 @@ _STATES = {
 _ENERGY = {result_pb2.ENERGY_STATUS_NO_METER: "no_meter", result_pb2.ENERGY_STATUS_MEASURED: "measured"}
 _SCENARIOS = {plan_pb2.SCENARIO_SINGLE_STREAM: "single-stream"}
 
+TEXTS = ("governor", "name", "detail", "power_mode", "changes")
+"""Fields of the conditions that are no numbers."""
+
 HEADER = ("model", "size", "p50", "p90", "p99", "vs first", "load", "first run", "peak memory", "verdict")
 
 
@@ -118,6 +121,6 @@ def _numbers(value: Any, key: str = "") -> Any:
         return {name: _numbers(part, name) for name, part in value.items()}
     if isinstance(value, list):
         return [_numbers(part, key) for part in value]
-    if isinstance(value, str) and key not in ("governor", "name", "detail"):
+    if isinstance(value, str) and key not in TEXTS:
         return int(value)
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -88,4 +89,6 @@ def _show_outcomes(outcomes: Sequence[Outcome], done: str, nothing: str, as_json
         print(f": {outcome.failure}" if outcome.failure else "")
     if not outcomes:
         print(nothing)
+    if failed and os.geteuid() != 0:
+        print("edgemeter-agent: most of it takes root; with sudo it may work", file=sys.stderr)
     return 1 if failed else 0

@@ -61,6 +61,17 @@ def test_json_has_the_keys_of_an_export_and_whole_numbers_stay_numbers() -> None
     }
 
 
+def test_texts_among_the_conditions_stay_texts() -> None:
+    measured = result(1000.0, 990.0, 1010.0)
+    measured.conditions.changes.append("power mode 25W, then 15W")
+    measured.conditions.before.power_mode = "25W"
+    measured.conditions.before.zones_millicelsius["cpu-thermal"] = 48_000
+    conditions = bench_report.as_json("a.tflite", 4096, measured)["conditions"]
+    assert conditions["changes"] == ["power mode 25W, then 15W"]
+    assert conditions["before"]["power_mode"] == "25W"
+    assert conditions["before"]["zones_millicelsius"] == {"cpu-thermal": 48_000}
+
+
 def test_json_of_what_was_not_measured_is_null_and_not_zero() -> None:
     document = bench_report.as_json("a.tflite", 4096, VOID)
     assert document["latency"] is None

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgemeter_agent.board.root import BoardRoot
-from edgemeter_agent.engine import job as job_module
+from edgemeter_agent.engine import latency_phase
 from edgemeter_agent.engine.variant_process import DeadlineError, VariantError, VariantProcess
 from edgemeter_protos.v1 import engine_pb2
 
@@ -73,7 +73,7 @@ def test_the_deadline_ends_any_wait(
 def test_a_variant_that_hangs_is_void_and_the_others_are_measured(
     job: Any, measure: Any, variant: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_module, "patience_s", lambda _request, _latency_ns: 2.0)
+    monkeypatch.setattr(latency_phase, "patience_s", lambda _request, _latency_ns: 2.0)
     original = VariantProcess.load
 
     def load(process: VariantProcess, request: engine_pb2.ChildLoad) -> Any:

@@ -38,6 +38,7 @@ SNAPSHOT_NUMBERS = (
     "temperature_millicelsius",
     "throttled_bits",
     "throttle_events",
+    "current_events",
     "psi_cpu_some_us",
     "cpu_busy_ns",
     "cpu_steal_ns",

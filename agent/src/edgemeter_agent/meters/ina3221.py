@@ -65,7 +65,11 @@ def lag_s(samples: int | None, update_interval_ms: int | None, channels: int) ->
     return samples * max(update_interval_ms / 1000, channels * 2 * CONVERSION_TIMES_US[0] / 1e6)
 
 
-def rate_hz(lag_s: float) -> float:
-    """Ten readings in a lag lose nothing of what passes the filter; more only load the bus that others
-    share."""
-    return min(max(READINGS_PER_LAG / lag_s, SLOWEST_HZ), FASTEST_HZ) if lag_s else FASTEST_HZ
+def rate_hz(lag_s: float, waiting_reads: int = 0) -> float:
+    """Ten readings in a lag lose nothing of what passes the filter; more only load the bus that others share.
+
+    The mainline driver has each read of a file wait for the next conversion, NVIDIA's does not:
+    `waiting_reads` are those of one reading, and leave a fifth of the time over.
+    """
+    rate_hz = min(max(READINGS_PER_LAG / lag_s, SLOWEST_HZ), FASTEST_HZ) if lag_s else FASTEST_HZ
+    return min(rate_hz, 0.8 / (waiting_reads * lag_s)) if waiting_reads and lag_s else rate_hz

@@ -60,3 +60,10 @@ def test_steps_and_errors_by_shunt() -> None:
 @pytest.mark.parametrize(("lag_s", "rate_hz"), [(0.43, 23.26), (0.0066, 100), (0, 100), (5, 20)])
 def test_rate_follows_the_lag(lag_s: float, rate_hz: float) -> None:
     assert ina3221.rate_hz(lag_s) == pytest.approx(rate_hz, abs=0.01)
+
+
+def test_a_driver_that_waits_in_each_read_sets_the_pace() -> None:
+    # six files of 6.6 ms are 40 ms
+    assert ina3221.rate_hz(0.0066, waiting_reads=6) == pytest.approx(20.2, abs=0.01)
+    assert ina3221.rate_hz(0.43, waiting_reads=6) == pytest.approx(0.31, abs=0.01)
+    assert ina3221.rate_hz(0.0001, waiting_reads=6) == 100

@@ -279,3 +279,9 @@ def test_the_stamp_is_midway_through_the_reads_of_the_total(
     meter = only(ina3221_hwmon.find(jetson.orin_nano_jp6(tmp_path)))
     monkeypatch.setattr(time, "monotonic_ns", lambda: next(stamps))
     assert look_once(meter).monotonic_ns == 2000
+
+
+def test_without_l4t_reads_are_taken_to_wait(tmp_path: Path) -> None:
+    board = jetson.orin_nano_jp6(tmp_path)
+    (tmp_path / "etc/nv_tegra_release").unlink()
+    assert only(ina3221_hwmon.find(board)).description.rate_hz == pytest.approx(0.8 / (6 * 0.43))

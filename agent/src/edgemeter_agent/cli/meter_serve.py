@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from threading import Event
 from typing import Any
 
+from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.failure import AgentError
 from edgemeter_agent.meters import Meter
 
@@ -48,7 +49,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, board: BoardRoot | None = None) -> int:
     """0 when it was asked to end. Raises AgentError."""
     # Threads, sockets and kinds of meters are for those who serve, not for a help text.
     from edgemeter_agent.meters import MeterError
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening(address))
         try:
-            meter = stack.enter_context(contextlib.closing(_opened(args.spec)))
+            meter = stack.enter_context(contextlib.closing(_opened(args.spec, board or BoardRoot())))
             stop = stack.enter_context(_asked_to_end())
             about, bound = meter.description, listener.getsockname()
             print(
@@ -85,15 +86,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _opened(text: str) -> Meter:
+def _opened(text: str, board: BoardRoot) -> Meter:
     """A spec, or the name of a meter of this host: those have no colon. Raises MeterError and ValueError."""
-    from edgemeter_agent.board.root import BoardRoot
     from edgemeter_agent.meters import MeterError, registry
     from edgemeter_agent.meters.spec import open_spec
 
     if ":" in text:
-        return open_spec(text)
-    found = registry.find(BoardRoot())
+        return open_spec(text, board)
+    found = registry.find(board)
     meter = None
     try:
         meter = registry.choose(found, text)

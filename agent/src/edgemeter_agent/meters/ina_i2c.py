@@ -26,7 +26,9 @@ from threading import Event
 from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.meters import BOARD, Description, Meter, MeterError, Reading
 from edgemeter_agent.meters.i2c_bus import LinuxI2c, RegisterBus
-from edgemeter_agent.meters.ina_chips import AVERAGES, CHIPS, Chip, Ina228, Overrange, Settings
+from edgemeter_agent.meters.ina226 import Ina226, Ina260
+from edgemeter_agent.meters.ina228 import Ina228
+from edgemeter_agent.meters.ina_chip import AVERAGES, Chip, Overrange, Settings
 from edgemeter_agent.meters.pacing import paced
 from edgemeter_agent.meters.patience import Patience
 from edgemeter_agent.meters.spec import Spec
@@ -37,6 +39,8 @@ CHECK_EVERY_S = 1.0
 """So often it is asked whether it still has its settings."""
 USUAL_CONVERSION_US = 1100
 SHUNT_TOLERANCE = 0.01
+
+CHIPS: dict[str, type[Chip]] = {chip.NAME: chip for chip in (Ina226, Ina228, Ina260)}
 
 _ADDRESS = re.compile(r"(\d{1,3}):(0x[0-9a-fA-F]{2}|\d{1,3})", re.ASCII)
 

@@ -26,18 +26,18 @@ NULL_QUERIES = 100_000
 def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         artifact = mobilenet.write(96, Path(folder, "mobilenet.tflite"))
-        model = runtimes.loader(runtimes.kind("litert"))(str(artifact), 1)
+        model = runtimes.loader(runtimes.kind("litert"))(str(artifact), runtimes.LoadOptions())
     model.prepare([np.random.default_rng(1).random((1, 96, 96, 3), np.float32)])
     with no_garbage_collection():
         return [_over_nothing(), _over_a_bare_loop(model.query)]
 
 
 def _over_nothing() -> Figure:
-    query = runtimes.loader(runtimes.NULL)("", 1).query
+    query = runtimes.loader(runtimes.NULL)("", runtimes.LoadOptions()).query
     ours, bare = [], []
     for _ in range(ROUNDS):
         ours.append(_per_query_ns(lambda: timed_queries(query, NULL_QUERIES, 0)))
-        bare.append(_per_query_ns(lambda: _bare(query, NULL_QUERIES)))
+        bare.append(_per_query_ns(lambda: bare_loop(query, NULL_QUERIES)))
     ours_us, bare_us = statistics.median(ours) / 1000, statistics.median(bare) / 1000
     return Figure(
         what="a null query, storing included",
@@ -61,7 +61,7 @@ def _over_a_bare_loop(query: Callable[[], None]) -> Figure:
             if kind == "ours":
                 ours.append(statistics.median(timed_queries(query, queries, 0)))
             else:
-                bare.append(statistics.median(_bare(query, queries)))
+                bare.append(statistics.median(bare_loop(query, queries)))
     added_us = statistics.median(a - b for a, b in zip(ours, bare, strict=True)) / 1000
     return Figure(
         what="p50 of MobileNetV2 96",
@@ -76,7 +76,7 @@ def _over_a_bare_loop(query: Callable[[], None]) -> Figure:
     )
 
 
-def _bare(query: Callable[[], None], queries: int) -> list[int]:
+def bare_loop(query: Callable[[], None], queries: int) -> list[int]:
     clock = time.perf_counter_ns
     latencies = []
     for _ in range(queries):

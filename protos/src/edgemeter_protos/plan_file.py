@@ -23,7 +23,7 @@ from edgemeter_protos import plans
 from edgemeter_protos.durations import format_duration
 from edgemeter_protos.v1 import plan_pb2
 
-MAX_BYTES = 65_536
+MAX_BYTES = 16_384
 """A plan with every field takes about 1,000."""
 
 

@@ -110,7 +110,8 @@ PROFILES: dict[str, dict[str, int]] = {
 MULTI_STREAM_SAMPLES = 8
 """LoadGen's number of samples in a query of MultiStream."""
 SUSTAIN_ROOM = 10
-"""A job's own deadline leaves room for so many variants' sustained load."""
+"""A job's own deadline leaves room for so many variants' sustained load, up to a week in all."""
+MOST_DEADLINE_NS = 7 * 24 * 60 * MINUTE_NS
 
 _FIELDS: dict[str, FieldDescriptor] = {
     field.name: field for field in plan_pb2.Plan.DESCRIPTOR.fields if field.name != "profile"
@@ -154,7 +155,7 @@ def resolve(profile: str, /, **overrides: Value) -> plan_pb2.Plan:
         values["samples_per_query"] = MULTI_STREAM_SAMPLES if values["scenario"] == "multi-stream" else 1
     if "deadline_ns" not in given:
         longer = values["deadline_ns"] + SUSTAIN_ROOM * values["sustain_duration_ns"]
-        values["deadline_ns"] = min(longer, _UINT64_MAX)
+        values["deadline_ns"] = max(min(longer, MOST_DEADLINE_NS), values["deadline_ns"])
     contradiction = _contradiction(values)
     if contradiction:
         raise ValueError(contradiction)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgemeter_protos import plan_file, plans
@@ -90,7 +90,7 @@ def test_refusals_name_the_file(tmp_path: Path, text: str, says: str) -> None:
     ("content", "says"),
     [
         (b"\xff\xfe", "is no text in UTF-8: byte 0 is none"),
-        (b"#" * (plan_file.MAX_BYTES + 1), "is larger than 65536 bytes: it is no plan"),
+        (b"#" * (plan_file.MAX_BYTES + 1), "is larger than 16384 bytes: it is no plan"),
     ],
 )
 def test_files_that_are_no_text(tmp_path: Path, content: bytes, says: str) -> None:
@@ -163,6 +163,7 @@ SCENARIOS: st.SearchStrategy[dict[str, Any]] = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from([*plans.PROFILES]), st.fixed_dictionaries({}, optional=SHARED), SCENARIOS)
 def test_a_plan_that_is_written_is_read_as_the_same(
     profile: str, shared: dict[str, Any], scenario: dict[str, Any]
@@ -199,6 +200,7 @@ WORDS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.lists(WORDS).map("".join), st.lists(WORDS).map(" = ".join)))
 @example("a=" + "{a=" * 2000)
 @example("a." * 3000 + "a=1")
@@ -212,6 +214,7 @@ def test_any_text_is_a_plan_or_one_line(text: str) -> None:
     assert told.startswith("plan.toml")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_file_is_a_plan_or_one_line(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.toml"

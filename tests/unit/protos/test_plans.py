@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemeter_protos import plans
@@ -64,6 +64,7 @@ def test_publication_runs_as_long_as_loadgen() -> None:
     assert plan.processes * plan.blocks * plan.block_min_duration_ns >= 600 * SECOND
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {},
@@ -148,6 +149,8 @@ def test_every_scenario_of_the_contract_has_a_name() -> None:
 def test_a_sustained_load_gets_its_time() -> None:
     usual = plans.resolve("quick").deadline_ns
     assert plans.resolve("quick", sustain="10m").deadline_ns == usual + 100 * MINUTE
+    # No job is to run for longer than a week.
+    assert plans.resolve("quick", sustain="24h").deadline_ns == plans.MOST_DEADLINE_NS == 7 * 24 * 60 * MINUTE
     # Who gives a deadline gets that one.
     assert plans.resolve("quick", sustain="10m", deadline="1h").deadline_ns == 60 * MINUTE
 
@@ -254,6 +257,7 @@ def test_a_sustained_load_gets_its_time() -> None:
             "require_energy is set, and energy_windows is 0",
         ),
         ("quick", {"meter": "rapl", "energy_windows": 0}, "meter is 'rapl', and energy_windows is 0"),
+        ("quick", {"sustain": "200h"}, "sustain is 200h, and the job's deadline 168h"),
         ("quick", {"sustain": "1h", "deadline": "30m"}, "sustain is 1h, and the job's deadline 30m"),
     ],
 )
@@ -280,6 +284,7 @@ VALUES: st.SearchStrategy[Any] = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from([*plans.PROFILES]), st.dictionaries(st.sampled_from(plans._NAMES), VALUES, max_size=5))
 def test_anything_is_a_plan_or_one_line(profile: str, overrides: dict[str, Any]) -> None:
     told = ""

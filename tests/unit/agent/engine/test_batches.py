@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemeter_agent.board.root import BoardRoot
@@ -53,6 +53,7 @@ def samples_of(count: int) -> np.ndarray:
     return np.random.default_rng(count).integers(0, 100, (count, 3)).astype(np.float32)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20), st.integers(1, 9), st.booleans())
 def test_a_batch_changes_no_output(count: int, batch_size: int, preprocessed: bool) -> None:
     inputs = [samples_of(count)]

@@ -116,6 +116,7 @@ def oracle(edge_qps: float, wrong: frozenset[int] = frozenset()) -> Callable[[fl
     return lambda rate, number: Probe(target_qps=rate, held=(rate <= edge_qps) != (number in wrong))
 
 
+@settings(deadline=None)
 @given(st.floats(LEAST_SHARE * 1.1, 3))
 def test_without_noise_the_edge_is_found_to_5_percent(edge: float) -> None:
     found, probes = search(oracle(edge), 1e9, 1e12)
@@ -125,6 +126,7 @@ def test_without_noise_the_edge_is_found_to_5_percent(edge: float) -> None:
     assert probes <= 16
 
 
+@settings(deadline=None)
 @given(st.floats(0.2, 3), st.integers(0, MOST_PROBES))
 def test_one_probe_that_errs_is_put_right(edge: float, wrong: int) -> None:
     found, _probes = search(oracle(edge, frozenset([wrong])), 1e9, 1e12)
@@ -133,7 +135,7 @@ def test_one_probe_that_errs_is_put_right(edge: float, wrong: int) -> None:
     assert found.highest_qps <= edge <= found.highest_qps * PRECISION * (1 + 1e-9)
 
 
-@settings(derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(st.floats(0.2, 2), st.integers(0, 2**32))
 def test_probes_near_the_edge_may_err_and_the_search_ends_near_it(edge: float, seed: int) -> None:
     """One in two errs at the edge, one in 150 at 15 % from it."""

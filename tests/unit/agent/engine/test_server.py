@@ -18,6 +18,7 @@ TICK_NS = 1000
 rates = st.floats(0.01, 1e5)
 
 
+@settings(deadline=None)
 @given(rates, st.integers(0, 2**64 - 1), st.integers(0, 300), st.integers(0, 500))
 def test_arrivals_are_those_of_the_duration_and_at_least_so_many(
     rate: float, seed: int, min_queries: int, expected_within: int
@@ -34,6 +35,7 @@ def test_arrivals_are_those_of_the_duration_and_at_least_so_many(
     np.testing.assert_array_equal(times, arrivals.arrival_times(rate, seed, min_queries, duration_ns))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1))
 def test_more_time_adds_arrivals_and_moves_none(seed: int) -> None:
     few = arrivals.arrival_times(100, seed, 0, SECOND_NS)
@@ -77,6 +79,7 @@ def test_rates_that_cannot_be_served(rate: float, min_queries: int, duration_ns:
         arrivals.arrival_times(rate, 0, min_queries, duration_ns)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 50), min_size=1, max_size=30),
     st.lists(st.integers(1, 20), min_size=30, max_size=30),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgemeter_agent.assignment import compressed_blobs, engine_job, wanted_blobs
 from edgemeter_agent.attempts import AttemptKey
-from edgemeter_agent.board.governor import restore_left_over
+from edgemeter_agent.board.guard import restore_left_over
 from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.engine_process import EngineProcess
 from edgemeter_agent.link.effects import KillAttempt

@@ -6,12 +6,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from edgemeter_agent.board.guard import Guard
+from edgemeter_agent.board.guard import GUARD, measuring, restore_left_over
 from edgemeter_agent.board.processor import CPUFREQ
 from edgemeter_agent.board.root import BoardRoot
 
+__all__ = ["GUARD", "performance", "restore_left_over", "settable_because"]
+
 WANTED = "performance"
-GUARD = "run/edgemeter-agent/governor.json"
 
 
 def settable_because(board: BoardRoot) -> str | None:
@@ -40,13 +41,3 @@ def performance(board: BoardRoot) -> Iterator[str | None]:
     settings = {f"{policy}/scaling_governor": WANTED for policy in board.glob(f"{CPUFREQ}/policy*")}
     with measuring(board).changed(settings) as failed:
         yield failed
-
-
-def measuring(board: BoardRoot) -> Guard:
-    """The guard of what is changed while something is measured."""
-    return Guard(board, GUARD)
-
-
-def restore_left_over(board: BoardRoot, patience_s: float = 0.0) -> bool:
-    """Puts back what a killed process left changed. True where there was something to put back."""
-    return measuring(board).restore(patience_s)

@@ -23,6 +23,8 @@ SETTINGS = re.compile(
     r"|sys/devices/system/cpu/(cpufreq/boost|intel_pstate/no_turbo|smt/control)"
     r"|proc/sys/kernel/randomize_va_space"
 )
+GUARD = "run/edgemeter-agent/governor.json"
+"""Of what is changed while something is measured."""
 MAX_VALUE_LENGTH = 64
 POLL_S = 0.02
 
@@ -140,6 +142,16 @@ def only_settings(told: Mapping[str, object]) -> dict[str, str]:
     """Pure: of what a file says, the settings that may be written."""
     known = {str(path): str(value)[:MAX_VALUE_LENGTH] for path, value in told.items()}
     return {path: value for path, value in known.items() if SETTINGS.fullmatch(path)}
+
+
+def measuring(board: BoardRoot) -> Guard:
+    """The guard of what is changed while something is measured."""
+    return Guard(board, GUARD)
+
+
+def restore_left_over(board: BoardRoot, patience_s: float = 0.0) -> bool:
+    """Puts back what a killed process left changed. True where there was something to put back."""
+    return measuring(board).restore(patience_s)
 
 
 def set_all(board: BoardRoot, settings: Mapping[str, str]) -> str | None:

@@ -11,6 +11,9 @@ from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.board.thermal import trips_millicelsius
 from edgemeter_protos.v1 import plan_pb2
 
+ON_PROCESSORS = frozenset({"", "cpu", "xnnpack"})
+"""What a plan may ask for and is no accelerator."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:

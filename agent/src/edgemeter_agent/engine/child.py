@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgemeter_agent.board.root import BoardRoot
+from edgemeter_agent.board.root import BoardRoot, SteadyRoot
+from edgemeter_agent.conditions.machine import ON_PROCESSORS
 from edgemeter_agent.conditions.snapshot import take_after, take_before
 from edgemeter_agent.engine import arrays, golden
 from edgemeter_agent.engine.affinity import allowed_cpus, pin
@@ -124,7 +125,7 @@ class Variant:
             cpu_ns = time.process_time_ns()
             taken = timed()
             cpu_ns = time.process_time_ns() - cpu_ns
-            after = take_after(self._board)
+            after = take_after(self._board, uses_accelerator=self._asked.accelerator not in ON_PROCESSORS)
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - usage.ru_nivcsw
         return engine_pb2.ChildReply(
             block=engine_pb2.ChildBlockDone(
@@ -242,7 +243,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(arguments.parent, signal.SIGKILL)
     reader, writer = take_stdio()
-    variant = Variant(BoardRoot(arguments.root))
+    variant = Variant(SteadyRoot(arguments.root))
     while (request := read_message(reader, engine_pb2.ChildRequest)) is not None:
         write_message(writer, answer(variant, request))
         if request.WhichOneof("request") == "exit":

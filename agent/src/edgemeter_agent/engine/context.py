@@ -11,14 +11,12 @@ from pathlib import Path
 
 from edgemeter_agent.board import accelerator
 from edgemeter_agent.board.root import BoardRoot
-from edgemeter_agent.conditions.machine import Machine, machine_of
+from edgemeter_agent.conditions.machine import ON_PROCESSORS, Machine, machine_of
 from edgemeter_agent.engine.record import VariantRecord
 from edgemeter_agent.engine.variant_process import VariantError, VariantProcess
 from edgemeter_protos.v1 import engine_pb2, plan_pb2
 
 Emit = Callable[[engine_pb2.EngineEvent], None]
-
-CPU_ACCELERATORS = frozenset({"", "cpu", "xnnpack"})
 
 
 class JobError(Exception):
@@ -108,7 +106,7 @@ def context_of(job: engine_pb2.EngineJob, emit: Emit, board: BoardRoot) -> JobCo
             f"the plan wants {threads} threads, and this board has {usable} processors"
             f"{' for them' if plan.affinity_cpus else ''}: threads that wait for each other measure nothing"
         )
-    accelerated = plan.accelerator not in CPU_ACCELERATORS
+    accelerated = plan.accelerator not in ON_PROCESSORS
     users = accelerator.users(board).value if accelerated else None
     return JobContext(
         job=job,

@@ -15,7 +15,7 @@ import grpc
 from edgemeter_agent import engine_process, resident
 from edgemeter_agent.attempts import AttemptKey
 from edgemeter_agent.blob_cache import BlobCache
-from edgemeter_agent.board.governor import restore_left_over
+from edgemeter_agent.board.guard import restore_left_over
 from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.failure import describe
 from edgemeter_agent.identity import Identity

@@ -11,8 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edgemeter_agent.board.governor import measuring, restore_left_over
-from edgemeter_agent.board.guard import only_settings, set_all, write_note
+from edgemeter_agent.board.guard import measuring, only_settings, restore_left_over, set_all, write_note
 from edgemeter_agent.board.root import BoardRoot, reason
 from edgemeter_agent.tuning import steps
 from edgemeter_agent.tuning.advice import Advice, Step

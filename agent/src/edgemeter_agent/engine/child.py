@@ -54,6 +54,10 @@ class Variant:
             accelerator=self._asked.accelerator,
         )
 
+    @property
+    def _uses_accelerator(self) -> bool:
+        return self._asked.accelerator not in ON_PROCESSORS
+
     def load(self, request: engine_pb2.ChildLoad) -> engine_pb2.ChildReply:
         """`load_ns` is reading the file, building the graph and allocating tensors. Importing the runtime is
         left out: an application pays it once, whatever the model. Threads inherit the processors of the one
@@ -125,7 +129,7 @@ class Variant:
             cpu_ns = time.process_time_ns()
             taken = timed()
             cpu_ns = time.process_time_ns() - cpu_ns
-            after = take_after(self._board, uses_accelerator=self._asked.accelerator not in ON_PROCESSORS)
+            after = take_after(self._board, uses_accelerator=self._uses_accelerator)
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - usage.ru_nivcsw
         return engine_pb2.ChildReply(
             block=engine_pb2.ChildBlockDone(
@@ -146,7 +150,8 @@ class Variant:
         )
 
     def window(self, request: engine_pb2.ChildWindow) -> engine_pb2.ChildReply:
-        done = take_window(request, self._model.query, self._options.batch_size, self._board)
+        batch_size = self._options.batch_size
+        done = take_window(request, self._model.query, batch_size, self._board, self._uses_accelerator)
         return engine_pb2.ChildReply(window=done)
 
     def profile(self, request: engine_pb2.ChildProfile) -> engine_pb2.ChildReply:

@@ -18,7 +18,11 @@ REWARM_QUERIES = 3
 
 
 def take_window(
-    request: engine_pb2.ChildWindow, query: Query, batch_size: int, board: BoardRoot
+    request: engine_pb2.ChildWindow,
+    query: Query,
+    batch_size: int,
+    board: BoardRoot,
+    uses_accelerator: bool = False,
 ) -> engine_pb2.ChildWindowDone:
     """Runs queries of one batch each until `duration_ns` has passed, at least one; the one that is under way
     then is finished, and ends the window. `warmup_min_duration_ns` of warm-up go over into it; the conditions
@@ -36,7 +40,7 @@ def take_window(
             done = _in_points(request, query, board)
         else:
             done = _at_once(request.duration_ns, query)
-        after = take_after(board)
+        after = take_after(board, uses_accelerator=uses_accelerator)
     done.samples = done.queries * batch_size
     done.before.CopyFrom(before)
     done.after.CopyFrom(after)

@@ -6,15 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from edgemeter_agent.runtimes import kind, loader
+from edgemeter_agent.runtimes import LoadOptions, kind, loader, operators
+from edgemeter_agent.runtimes.onnx import NODES_ON_CPU, _nodes
 
 RANDOM = np.random.RandomState(4)
 WEIGHTS = RANDOM.standard_normal((6, 5)).astype(np.float32)
@@ -69,10 +72,14 @@ def quantized() -> Any:
     return model(nodes, [value("x", [1, 6])], [value("y", [1, 5])], weights)
 
 
-def loaded(folder: Path, made: Any, threads: int = 1) -> Any:
+def written(folder: Path, made: Any) -> str:
     path = folder / "model.onnx"
     path.write_bytes(made.SerializeToString())
-    return loader(kind("onnxruntime"))(str(path), threads)
+    return str(path)
+
+
+def loaded(folder: Path, made: Any, **options: Any) -> Any:
+    return loader(kind("onnxruntime"))(written(folder, made), LoadOptions(**options))
 
 
 def test_float32_is_what_the_reference_computes(tmp_path: Path) -> None:
@@ -185,9 +192,10 @@ def test_one_thread_is_one_thread(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(dense().SerializeToString())
     count = (
-        "import os, sys; from edgemeter_agent.runtimes import kind, loader; import numpy as np\n"
+        "import os, sys; from edgemeter_agent.runtimes import LoadOptions, kind, loader; import numpy as np\n"
         "load = loader(kind('onnxruntime')); before = len(os.listdir('/proc/self/task'))\n"
-        "model = load(sys.argv[1], int(sys.argv[2])); model.prepare([np.zeros((1, 6))]); model.query()\n"
+        "model = load(sys.argv[1], LoadOptions(threads=int(sys.argv[2])))\n"
+        "model.prepare([np.zeros((1, 6))]); model.query()\n"
         "print(len(os.listdir('/proc/self/task')) - before)"
     )
     started = [
@@ -213,3 +221,129 @@ def test_bench_measures_an_onnx_file(tmp_path: Path) -> None:
     (document,) = json.loads(done.stdout)
     assert document["runtime"]["name"] == "onnxruntime"
     assert document["latency"]["p50_ns"] > 0
+
+
+@pytest.mark.parametrize("batch", ["batch", 4])
+def test_a_batch_goes_through_at_once(batch: int | str, tmp_path: Path) -> None:
+    runtime = loaded(tmp_path, dense(batch), batch_size=4)
+    assert list(runtime.signature.inputs[0].shape) == [4, 6]
+    assert list(runtime.signature.outputs[0].shape) == [4, 5]
+    samples = RANDOM.standard_normal((4, 6)).astype(np.float32)
+    runtime.prepare([samples])
+    runtime.query()
+    np.testing.assert_allclose(runtime.outputs()[0], np.maximum(samples @ WEIGHTS, 0), rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="takes shape"):
+        runtime.prepare([samples[:1]])
+
+
+def test_a_fixed_batch_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^input 0 \(x\) is fixed at 1 samples, and a batch of 4 was asked"):
+        loaded(tmp_path, dense(1), batch_size=4)
+
+
+def test_a_model_that_adds_its_samples_up_is_refused(tmp_path: Path) -> None:
+    made = model(
+        [helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=1)],
+        [value("x", ["batch", 6])],
+        [value("y", ["rows", 6])],
+        {"axes": np.array([0])},
+    )
+    with pytest.raises(ValueError, match=r"^output 0 \(y\) is fixed at 1 samples"):
+        loaded(tmp_path, made, batch_size=4)
+
+
+def test_a_model_that_drops_samples_is_found_out_when_it_ran(tmp_path: Path) -> None:
+    made = model(
+        [helper.make_node("Compress", ["x", "kept"], ["y"], axis=0)],
+        [value("x", ["batch", 6])],
+        [value("y", ["rows", 6])],
+        {"kept": np.array([True, False, True, True])},
+    )
+    runtime = loaded(tmp_path, made, batch_size=4)
+    runtime.prepare([np.repeat(SAMPLE, 4, axis=0)])
+    runtime.query()
+    with pytest.raises(ValueError, match=r"output 0 has shape \[3, 6\] for a batch of 4"):
+        runtime.outputs()
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "said"),
+    [
+        ("cuda", "this onnxruntime has no CUDAExecutionProvider; it has .*CPUExecutionProvider"),
+        ("cuda+cpu", "has no CUDAExecutionProvider"),
+        ("tensorrt", "has no TensorrtExecutionProvider"),
+        ("xnnpack", "onnxruntime has no accelerator 'xnnpack'; there are cpu, cuda"),
+    ],
+)
+def test_an_accelerator_that_is_not_here_is_refused(accelerator: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=said):
+        loaded(tmp_path, dense(), accelerator=accelerator)
+
+
+def test_the_processor_is_what_ran(tmp_path: Path) -> None:
+    for accelerator in ("", "cpu"):
+        runtime = loaded(tmp_path, dense(), accelerator=accelerator)
+        assert runtime.ran_on == "CPUExecutionProvider"
+        assert runtime.arena_bytes() is None
+
+
+def test_onnx_runtime_still_says_and_tells_what_the_loader_reads(tmp_path: Path) -> None:
+    """Its Azure provider, in every wheel, takes no node of such a model: all fall to the processor."""
+    path = written(tmp_path, dense())
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 4
+    settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    other = "AzureExecutionProvider"
+    session = onnxruntime.InferenceSession(path, settings, providers=[other], enable_fallback=False)
+    assert set(_nodes(session)) == {"CPUExecutionProvider"}
+    assert sum(_nodes(session).values()) >= 1
+    settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    with pytest.raises(Exception, match=NODES_ON_CPU):
+        onnxruntime.InferenceSession(path, settings, providers=[other], enable_fallback=False)
+
+
+def convolutions(count: int) -> Any:
+    """A chain of convolutions, then a product."""
+    kernels = {
+        f"k{at}": RANDOM.standard_normal((16, 16, 3, 3)).astype(np.float32) / 12 for at in range(count)
+    }
+    nodes = [
+        helper.make_node("Conv", [f"t{at}", f"k{at}"], [f"t{at + 1}"], name=f"conv{at}", pads=[1, 1, 1, 1])
+        for at in range(count)
+    ]
+    nodes += [
+        helper.make_node("Flatten", [f"t{count}"], ["flat"], name="flatten"),
+        helper.make_node("Gemm", ["flat", "w"], ["y"], name="head"),
+    ]
+    weights = {**kernels, "w": RANDOM.standard_normal((16 * 32 * 32, 5)).astype(np.float32)}
+    return model(nodes, [value("t0", ["batch", 16, 32, 32])], [value("y", ["batch", 5])], weights)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_operators_of_a_real_run(batch_size: int, tmp_path: Path) -> None:
+    path = written(tmp_path, convolutions(3))
+    sample = RANDOM.standard_normal((1, 16, 32, 32)).astype(np.float32)
+    options = LoadOptions(batch_size=batch_size)
+    profile = operators.profile("onnxruntime", path, options, [sample], 20, tmp_path)
+    assert not profile.unavailable
+    assert profile.source == "ONNX Runtime's profiler"
+    assert profile.queries == 20
+    assert {each.ran_on for each in profile.operators} == {"CPUExecutionProvider"}
+    assert all(each.calls_per_query == 1 for each in profile.operators)
+    # What else there is, reorders, depends on the processor's kernels; so do names.
+    kinds = Counter(each.kind for each in profile.operators)
+    assert (kinds["Conv"], kinds["Gemm"], kinds["Flatten"]) == (3, 1, 1)
+    assert profile.operators[0].kind == "Conv"
+    assert sum(each.share for each in profile.operators) == pytest.approx(1, abs=1e-6)
+    spent = sum(each.ns_per_query for each in profile.operators)
+    assert 0.2 * profile.query_ns < spent < 1.5 * profile.query_ns
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_a_profile_of_what_cannot_be_loaded_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"no model")
+    profile = operators.profile("onnxruntime", str(path), LoadOptions(), [SAMPLE], 5, tmp_path)
+    assert profile.unavailable.startswith("onnxruntime's profiler failed: ")
+    assert "\n" not in profile.unavailable
+    assert not profile.operators

@@ -33,11 +33,11 @@ ASK = """
 import json, sys
 import numpy as np
 from edgemeter_agent.engine.child import run_samples
-from edgemeter_agent.runtimes import kind, loader
+from edgemeter_agent.runtimes import LoadOptions, kind, loader
 assert "torch" not in sys.modules
 told = {}
 for case, runtime, path, data in json.loads(sys.argv[1]):
-    model = loader(kind(runtime))(path, 1)
+    model = loader(kind(runtime))(path, LoadOptions())
     with np.load(data) as arrays:
         inputs = [arrays[f"input_{at}"] for at in range(sum(name.startswith("input") for name in arrays))]
         wanted = [arrays[f"output_{at}"] for at in range(sum(name.startswith("output") for name in arrays))]
@@ -127,9 +127,9 @@ def test_a_torchscript_from_elsewhere_is_asked_with_what_it_is_given(tmp_path: P
 import sys, warnings
 warnings.simplefilter("ignore")
 import numpy as np, torch
-from edgemeter_agent.runtimes import kind, loader
+from edgemeter_agent.runtimes import LoadOptions, kind, loader
 torch.jit.save(torch.jit.script(torch.nn.Linear(3, 2)), sys.argv[1])
-model = loader(kind("torch"))(sys.argv[1], 1)
+model = loader(kind("torch"))(sys.argv[1], LoadOptions())
 assert not model.signature.inputs
 try:
     model.prepare([])
@@ -140,7 +140,7 @@ model.query()
 print(model.outputs()[0].shape)
 np.savez(sys.argv[1] + ".npz", x=np.ones(3))
 try:
-    loader(kind("torch"))(sys.argv[1] + ".npz", 1)
+    loader(kind("torch"))(sys.argv[1] + ".npz", LoadOptions())
 except ValueError as error:
     print(error)
 """

@@ -44,8 +44,9 @@ class LoadedModel(Protocol):
     signature: variant_pb2.Signature
     """As loaded: with the batch that was asked for."""
 
-    ran_on: str
-    """What computes: "CPU (XNNPACK)", "CPUExecutionProvider", "CUDAExecutionProvider", …"""
+    @property
+    def ran_on(self) -> str:
+        """What computes: "CPU (XNNPACK)", "CPUExecutionProvider", "CUDAExecutionProvider", …"""
 
     def arena_bytes(self) -> int | None:
         """The runtime's own account of its tensors' memory; None where it gives none."""
@@ -72,10 +73,12 @@ class RuntimeKind:
     distribution: str
     module: str
     """Our module; it has `loader(package)`, which imports the package and returns (path, options) ->
-    model."""
+    model, and `ARENA`: what its arena_bytes count, or why there are none."""
     formats: tuple[str, ...]
     numpy_below: int | None = None
     """Major version of numpy that it no longer works with."""
+    other_distributions: tuple[str, ...] = ()
+    """Builds of the same package under other names, for accelerators."""
 
 
 # In order of preference.
@@ -103,6 +106,7 @@ RUNTIMES: tuple[RuntimeKind, ...] = (
         distribution="onnxruntime",
         module="edgemeter_agent.runtimes.onnx",
         formats=("onnx",),
+        other_distributions=("onnxruntime-gpu",),
     ),
     RuntimeKind(
         name="executorch",
@@ -153,3 +157,9 @@ def loader(runtime: RuntimeKind) -> Callable[[str, LoadOptions], LoadedModel]:
     module: Any = import_module(runtime.module)
     load: Callable[[str, LoadOptions], LoadedModel] = module.loader(runtime.package)
     return load
+
+
+def arena_detail(runtime: RuntimeKind) -> str:
+    """What `arena_bytes` of its models counts, or why it is None; imports our module, not the runtime."""
+    detail: str = import_module(runtime.module).ARENA
+    return detail

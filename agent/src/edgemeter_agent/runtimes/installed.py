@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -29,7 +30,7 @@ def installed_runtimes() -> list[InstalledRuntime]:
     return [
         InstalledRuntime(
             name=kind.name,
-            version=_version(kind.distribution),
+            version=_version(kind.distribution, *kind.other_distributions),
             formats=kind.formats,
             unusable_because=numpy_conflict(kind, numpy),
         )
@@ -50,8 +51,8 @@ def numpy_conflict(kind: RuntimeKind, numpy_version: str) -> str | None:
     return None
 
 
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return ""
+def _version(*distributions: str) -> str:
+    for distribution in distributions:
+        with contextlib.suppress(PackageNotFoundError):
+            return version(distribution)
+    return ""

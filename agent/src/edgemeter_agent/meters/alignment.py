@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -66,6 +66,7 @@ class Alignment:
         reference_ns: of the other host, where offset_ns holds.
         offset_ns: here less there.
         drift: by how much `here less there` grows, per unit of time.
+        drift_uncertainty: one standard uncertainty of it.
         residual_ns: one standard uncertainty of a converted stamp.
         rtt_ns: the shortest round trip.
     """
@@ -73,6 +74,7 @@ class Alignment:
     reference_ns: int
     offset_ns: int
     drift: float
+    drift_uncertainty: float
     residual_ns: float
     rtt_ns: int
 
@@ -134,6 +136,7 @@ def align(kept: Sequence[Exchange], given: Sequence[tuple[int, int]] = ()) -> Al
         reference_ns=best.remote_ns,
         offset_ns=best.offset_ns + round(float(offset_ns)),
         drift=float(drift_ns_s) * 1e-9,
+        drift_uncertainty=math.sqrt(float(covariance[1, 1])) * 1e-9,
         residual_ns=0.0,
         rtt_ns=max(best.rtt_ns, 0),
     )
@@ -144,14 +147,8 @@ def align(kept: Sequence[Exchange], given: Sequence[tuple[int, int]] = ()) -> Al
         parts_ns.append(_rms(off_by_ns))
         # How far the drift that is not known may have carried them away from where exchanges were.
         away_s = np.array([_outside(there, kept) for there, _ in given], np.float64) / 1e9
-        parts_ns.append(_rms(away_s) * math.sqrt(float(covariance[1, 1])))
-    return Alignment(
-        reference_ns=fit.reference_ns,
-        offset_ns=fit.offset_ns,
-        drift=fit.drift,
-        residual_ns=math.hypot(*parts_ns),
-        rtt_ns=fit.rtt_ns,
-    )
+        parts_ns.append(1e9 * _rms(away_s) * fit.drift_uncertainty)
+    return replace(fit, residual_ns=math.hypot(*parts_ns))
 
 
 def _outside(there_ns: int, kept: Sequence[Exchange]) -> int:

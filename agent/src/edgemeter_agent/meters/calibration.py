@@ -152,6 +152,11 @@ class Calibrated:
     def description(self) -> Description:
         return corrected_description(self._meter.description, self.calibration)
 
+    @property
+    def alignment_ns(self) -> float:
+        """Of the meter's stamps, which no calibration changes; see meters.alignment."""
+        return float(getattr(self._meter, "alignment_ns", 0.0))
+
     def readings(self, stop: Event) -> Iterator[Reading]:
         first_ns: int | None = None
         for reading in self._meter.readings(stop):

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import math
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -64,6 +65,8 @@ class RemoteMeter:
         self._name = f"remote:{join_address(*address)}"
         self._timeout_s = timeout_s
         self._compare_every_s = compare_every_s
+        # Whoever computes energy may ask for the alignment while the sampler's thread reads on.
+        self._lock = threading.Lock()
         self._kept: deque[Exchange] = deque(maxlen=MAX_BURSTS)
         self._noted: deque[tuple[int, int]] = deque(maxlen=MAX_NOTED)
         """(there, here) of readings, as they were handed on."""
@@ -92,12 +95,18 @@ class RemoteMeter:
     @property
     def alignment(self) -> Alignment:
         """By everything that was compared until now. Its residual holds for the readings handed on."""
-        return align(self._kept, self._noted)
+        with self._lock:
+            kept, noted = tuple(self._kept), tuple(self._noted)
+        return align(kept, noted)
 
     @property
     def alignment_ns(self) -> float:
-        """Standard uncertainty of the stamps: of this alignment, and of the meter on its own host."""
-        return math.hypot(self.alignment.residual_ns, self._own_alignment_ns)
+        """Standard uncertainty of the stamps: of the alignment, of what may drift until the clocks are
+        compared the next time, and of the meter on its own host. Asked early it is larger than it turns out
+        to be."""
+        found = self.alignment
+        until_next_ns = 1e9 * self._compare_every_s * found.drift_uncertainty
+        return math.hypot(found.residual_ns, until_next_ns, self._own_alignment_ns)
 
     def readings(self, stop: Event) -> Iterator[Reading]:
         self._compare()
@@ -171,7 +180,9 @@ class RemoteMeter:
                 self._ask()
                 return False
             burst, self._burst = self._burst, []
-            self._kept.append(best_of(burst))
+            best = best_of(burst)
+            with self._lock:
+                self._kept.append(best)
         except (BadLine, ValueError) as error:
             raise self._rubbish(str(error)) from None
         self._line_through = align(self._kept)
@@ -186,7 +197,8 @@ class RemoteMeter:
         here_ns = self._line_through.to_local_ns(reading.monotonic_ns)
         if reading.total_mw is not None:
             if not self._noted or reading.monotonic_ns - self._noted[-1][0] >= NOTE_EVERY_NS:
-                self._noted.append((reading.monotonic_ns, here_ns))
+                with self._lock:
+                    self._noted.append((reading.monotonic_ns, here_ns))
             # A comparison may put the clock back by less than a reading; their order is the meter's.
             here_ns = self._last_ns = max(here_ns, self._last_ns + 1)
         return dataclasses.replace(reading, monotonic_ns=here_ns)

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemeter_agent.meters.alignment import CRYSTAL_DRIFT, EXCHANGES, Exchange, align, best_of
+from edgemeter_agent.meters.calibration import Calibrated, Point, fit
+from tests.unit.agent.meters.simulated_meter import SimulatedMeter
 
 SECOND_NS = 1_000_000_000
 
@@ -49,7 +51,9 @@ def test_one_burst_is_wrong_by_half_its_shortest_round_trip_at_most(
     truth_ns = start_ns + 12345
     assert best.rtt_ns == min(there + back for there, _, back in ways)
     assert abs(found.to_local_ns(hosts.there(truth_ns)) - truth_ns) <= best.rtt_ns / 2 + 1
+    # One burst tells nothing of drift.
     assert found.drift == pytest.approx(0.0, abs=1e-12)
+    assert found.drift_uncertainty == pytest.approx(CRYSTAL_DRIFT)
 
 
 @pytest.mark.parametrize("drift", [-60e-6, 0.0, 3e-6, 90e-6])
@@ -71,6 +75,7 @@ def test_offset_and_drift_of_a_run(drift: float, least_ns: int, mean_ns: int) ->
     assert max(map(abs, errors)) < min(each.rtt_ns for each in kept) / 2
     # The slope of here over there.
     assert found.drift == pytest.approx(1 / (1 + drift) - 1, abs=0.3e-6 + mean_ns / 300e9)
+    assert abs(found.drift - (1 / (1 + drift) - 1)) < 4 * found.drift_uncertainty
     # What is stated is neither too little nor the round trip itself.
     assert float(np.sqrt(np.mean(np.square(errors)))) < found.residual_ns < found.rtt_ns
 
@@ -105,6 +110,19 @@ def test_what_lies_beyond_the_last_burst_is_less_certain() -> None:
     ]
     # 60 s x 50 ppm, the root mean square of a ramp
     assert align(kept, given).residual_ns == pytest.approx(60e9 * CRYSTAL_DRIFT / np.sqrt(3), rel=0.05)
+
+
+def test_a_calibration_does_not_hide_it() -> None:
+    class Remote(SimulatedMeter):
+        alignment_ns = 250_000.0
+
+    known = fit(
+        [Point(reference_mw=mw, read_mw=mw, uncertainty_mw=1.0) for mw in (1000.0, 5000.0)],
+        reference="itself",
+        made_at="2026-11-22T10:00:00+00:00",
+    )
+    assert Calibrated(Remote(), known).alignment_ns == 250_000
+    assert Calibrated(SimulatedMeter(), known).alignment_ns == 0
 
 
 @pytest.mark.parametrize(

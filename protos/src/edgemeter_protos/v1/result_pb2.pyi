@@ -1070,7 +1070,7 @@ class Conditions(_message.Message):
     frequency_max_hz: _builtins.int
     temperature_max_millicelsius: _builtins.int
     contention_share: _builtins.float
-    """Share of all processors' time in kept blocks that others used, 0 to 1."""
+    """Share of the usable processors' time in kept blocks (in all, where none was kept) that others used, 0 to 1."""
     steal_share: _builtins.float
     psi_share: _builtins.float
     involuntary_switches: _builtins.int

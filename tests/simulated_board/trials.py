@@ -10,10 +10,10 @@ import numpy as np
 
 from edgemeter_agent.energy.integrate import Span
 from edgemeter_agent.energy.judge import Watched, judge_window
-from edgemeter_agent.energy.summary import Seen, Window, meter_facts, summarize
+from edgemeter_agent.energy.summary import Seen, Window, summarize
 from edgemeter_agent.energy.windows import plan_windows
-from edgemeter_protos.v1 import plan_pb2, result_pb2
-from tests.simulated_board.curves import BEGIN_NS, SECOND_NS, Curve, draw
+from edgemeter_protos.v1 import device_pb2, plan_pb2, result_pb2
+from tests.simulated_board.curves import BEGIN_NS, SECOND_NS, draw
 from tests.simulated_board.models import Model, observe
 
 PLAN = plan_pb2.Plan(
@@ -28,22 +28,22 @@ PLAN = plan_pb2.Plan(
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     energy: result_pb2.Energy
-    curve: Curve
+    gross_uj: float
+    """The truth; likewise net."""
+    net_uj: float
 
     @property
     def error(self) -> float:
         """Of gross energy an inference, as a share of the truth."""
-        return self.energy.gross_uj_per_inference / self.curve.gross_uj - 1
+        return self.energy.gross_uj_per_inference / self.gross_uj - 1
 
     @property
     def covered(self) -> bool:
-        return (
-            abs(self.energy.gross_uj_per_inference - self.curve.gross_uj) <= self.energy.gross_uncertainty_uj
-        )
+        return abs(self.energy.gross_uj_per_inference - self.gross_uj) <= self.energy.gross_uncertainty_uj
 
     @property
     def net_covered(self) -> bool:
-        return abs(self.energy.net_uj_per_inference - self.curve.net_uj) <= self.energy.net_uncertainty_uj
+        return abs(self.energy.net_uj_per_inference - self.net_uj) <= self.energy.net_uncertainty_uj
 
 
 def trial(model: Model, seed: int, plan: plan_pb2.Plan = PLAN) -> Trial:
@@ -64,7 +64,7 @@ def trial(model: Model, seed: int, plan: plan_pb2.Plan = PLAN) -> Trial:
     seen = Seen(
         trace=trace,
         description=meter,
-        facts=meter_facts(meter),
+        facts=device_pb2.MeterFacts(name=meter.name),
         idle_before=curve.idle_before,
         idle_after=curve.idle_after,
     )
@@ -72,7 +72,8 @@ def trial(model: Model, seed: int, plan: plan_pb2.Plan = PLAN) -> Trial:
         Window(span=span, queries=count, samples=count, void_reasons=judge_window(watched, span))
         for span, count in zip(curve.windows, curve.inferences, strict=True)
     ]
-    return Trial(energy=summarize(seen, taken, windows, plan.energy_windows).energy, curve=curve)
+    energy = summarize(seen, taken, windows, plan.energy_windows).energy
+    return Trial(energy=energy, gross_uj=curve.gross_uj, net_uj=curve.net_uj)
 
 
 @dataclass(frozen=True, kw_only=True)

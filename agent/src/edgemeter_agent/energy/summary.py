@@ -68,7 +68,7 @@ class Seen:
     Attributes:
         facts: as the board's facts have the meter, calibration included.
         idle_before: settled; None where there was no time for it, or no reading in it.
-        alignment_ns: what a remote meter's stamps may be off by.
+        alignment_ns: standard uncertainty of what a remote meter's stamps are off by.
         cpu_share: of one processor, that reading the meter took.
     """
 
@@ -77,7 +77,7 @@ class Seen:
     facts: device_pb2.MeterFacts
     idle_before: Span | None
     idle_after: Span | None
-    alignment_ns: int = 0
+    alignment_ns: float = 0.0
     cpu_share: float = 0.0
 
 
@@ -289,21 +289,3 @@ class _PerInference:
             return repeats(energies, self._samples)
         part = batch_means(self._readings[0])
         return Part(part.u * self._duration_ns * UJ_PER_MW_NS / self._inferences, part.freedom)
-
-
-def meter_facts(description: Description) -> device_pb2.MeterFacts:
-    """Of a meter without a calibration."""
-    return device_pb2.MeterFacts(
-        name=description.name,
-        coverage=description.coverage,
-        kind=description.kind,
-        rails=[rail.name for rail in description.rails],
-        rate_hz=description.rate_hz,
-        resolution_mw=description.resolution_mw,
-        gain_error=description.gain_error,
-        offset_error_mw=description.offset_error_mw,
-        lag_ns=round(description.lag_s * SECOND_NS),
-        has_counter=description.has_counter,
-        detail=description.detail,
-        calibrated_gain=1,
-    )

@@ -11,6 +11,8 @@ from edgemeter_agent.energy.uncertainty import LAG_ERROR, rectangular
 from edgemeter_agent.energy.windows import EXTENDED, SECOND_NS, WindowPlan, period_ns
 from edgemeter_agent.meters import Description
 
+GUARD = 3
+"""Standard uncertainties of a remote meter's clock that are guarded against."""
 MAX_GUARD_SHARE = 0.1
 """Of a window, on either side, that may be left out because a remote meter's clock is not quite ours."""
 
@@ -44,7 +46,7 @@ def window_energy(
     description: Description,
     plan: WindowPlan,
     idle: Idle | None,
-    alignment_ns: int = 0,
+    alignment_ns: float = 0.0,
 ) -> WindowEnergy:
     """Of an `ordered` trace. An extended window needs `idle`. Raises ValueError where too few readings lie
     about the window."""
@@ -59,14 +61,14 @@ def _interior(
     description: Description,
     plan: WindowPlan,
     idle: Idle | None,
-    alignment_ns: int,
+    alignment_ns: float,
 ) -> WindowEnergy:
     """The mean power inside, where the board computes and the meter has settled, times the window's duration.
 
-    Where the meter's clock may be off, that much is left out at both ends, so that no idle reading is taken
-    for one of the load.
+    Where the meter's clock may be off, three times that much is left out at both ends, so that no idle
+    reading is taken for one of the load.
     """
-    guard = int(min(alignment_ns, MAX_GUARD_SHARE * span.duration_ns))
+    guard = int(min(GUARD * alignment_ns, MAX_GUARD_SHARE * span.duration_ns))
     inner = Span(begin_ns=span.begin_ns + guard, end_ns=span.end_ns - guard)
     # A counter counts at once what it counts.
     lag_s = 0.0 if trace.counter_uj.size else description.lag_s
@@ -82,7 +84,7 @@ def _interior(
     return WindowEnergy(
         energy_uj=energy,
         edges_uj=math.hypot(unsettled * UJ_PER_MW_NS, LAG_ERROR * correction, late * UJ_PER_MW_NS),
-        alignment_uj=(step_mw * (alignment_ns - guard) + drift * alignment_ns) * UJ_PER_MW_NS,
+        alignment_uj=(step_mw * max(alignment_ns - guard / GUARD, 0.0) + drift * alignment_ns) * UJ_PER_MW_NS,
     )
 
 
@@ -92,7 +94,7 @@ def _extended(
     description: Description,
     plan: WindowPlan,
     idle: Idle | None,
-    alignment_ns: int,
+    alignment_ns: float,
 ) -> WindowEnergy:
     """Everything from the window's begin until the meter has settled after it, less what the idle board took
     of that. Whatever a lag delays is in it."""
@@ -108,5 +110,5 @@ def _extended(
         energy_uj=energy,
         edges_uj=math.hypot(left, between_readings, idle.u_mw * plan.settle_ns) * UJ_PER_MW_NS,
         # Both edges lie in idle time, where a shift by less than the settling time costs nothing.
-        alignment_uj=step_mw * max(alignment_ns - plan.settle_ns, 0) * UJ_PER_MW_NS,
+        alignment_uj=step_mw * max(alignment_ns - plan.settle_ns / GUARD, 0.0) * UJ_PER_MW_NS,
     )

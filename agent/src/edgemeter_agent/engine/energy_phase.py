@@ -20,7 +20,7 @@ from edgemeter_agent.conditions.summary import SeenBlock
 from edgemeter_agent.energy.integrate import Span
 from edgemeter_agent.energy.judge import METER_FEW_READINGS, Watched, judge_window
 from edgemeter_agent.energy.sampler import Sampler
-from edgemeter_agent.energy.summary import Seen, Window, meter_facts, summarize
+from edgemeter_agent.energy.summary import Seen, Window, summarize
 from edgemeter_agent.energy.windows import EXTENDED, SECOND_NS, WindowPlan, period_ns, plan_windows
 from edgemeter_agent.engine import arrays
 from edgemeter_agent.engine.order import block_order
@@ -96,12 +96,14 @@ def measure_energy(
     plan: plan_pb2.Plan,
     machine: Machine,
     *,
-    facts: device_pb2.MeterFacts | None = None,
+    facts: device_pb2.MeterFacts,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[EnergyOutcome]:
-    """An outcome for each variant, in their order. The meter must be open, and stays so.
+    """An outcome for each variant, in their order. The meter must be open, and stays so; `facts` are what the
+    result says of it.
 
-    A remote meter says in its attribute `alignment_ns` what its stamps may be off by. Raises what `window`
+    A remote meter says in its attribute `alignment_ns` what its stamps may be off by (a standard
+    uncertainty); it is asked at the end, when it has compared clocks for the last time. Raises what `window`
     raises, but for VariantError, which ends one variant.
     """
     with Sampler(meter) as sampler:
@@ -109,7 +111,8 @@ def measure_energy(
         timeout_s = FIRST_READING_TIMEOUT_S + 5 * period_ns(meter.description) / SECOND_NS
         if sampler.wait_for_first(timeout_s):
             phase.run()
-    return phase.outcomes(facts or meter_facts(meter.description))
+        alignment_ns = float(getattr(meter, "alignment_ns", 0.0))
+    return phase.outcomes(facts, alignment_ns)
 
 
 def write_trace(path: str, outcome: EnergyOutcome) -> None:
@@ -143,7 +146,6 @@ class _Phase:
     ) -> None:
         self._process_of, self._sampler, self._plan = process_of, sampler, plan
         self._description = meter.description
-        self._alignment_ns = int(getattr(meter, "alignment_ns", 0))
         self._machine, self._tell = machine, tell
         self._late_s = LATE_S + 5 * period_ns(meter.description) / SECOND_NS
         self._taken = [
@@ -224,7 +226,7 @@ class _Phase:
             gone=gone[0] if gone else "",
         )
 
-    def outcomes(self, facts: device_pb2.MeterFacts) -> list[EnergyOutcome]:
+    def outcomes(self, facts: device_pb2.MeterFacts, alignment_ns: float) -> list[EnergyOutcome]:
         """Windows are judged again: what came after them may show that the meter had frozen."""
         watched = self._watched()
         seen = Seen(
@@ -233,7 +235,7 @@ class _Phase:
             facts=facts,
             idle_before=self._idle[0],
             idle_after=self._idle[1],
-            alignment_ns=self._alignment_ns,
+            alignment_ns=alignment_ns,
             cpu_share=self._sampler.cpu_share,
         )
         return [self._outcome(taken, watched, seen) for taken in self._taken]

@@ -17,7 +17,7 @@ from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.conditions.judge import Machine
 from edgemeter_agent.engine.energy_phase import EnergyOutcome, EnergyVariant, measure_energy
 from edgemeter_agent.engine.variant_process import VariantProcess
-from edgemeter_agent.meters import Meter, ina3221_hwmon, pi5_pmic, rapl
+from edgemeter_agent.meters import Meter, ina3221_hwmon, pi5_pmic, rapl, registry
 from edgemeter_protos.v1 import engine_pb2, plan_pb2, result_pb2
 from tests.simulated_board import trees
 from tests.simulated_board.load import ChildrenLoad
@@ -78,9 +78,14 @@ def measure(
         process.golden(engine_pb2.ChildGolden())
         undisturbed = Undisturbed(process, meanwhile)
         variants = [EnergyVariant(name="null", query_ns=200.0)]
-        return measure_energy(variants, lambda _: contextlib.nullcontext(undisturbed), meter, PLAN, MACHINE)[
-            0
-        ]
+        return measure_energy(
+            variants,
+            lambda _: contextlib.nullcontext(undisturbed),
+            meter,
+            PLAN,
+            MACHINE,
+            facts=registry.facts(meter),
+        )[0]
 
 
 def true_gross_uj(player: Player, outcome: EnergyOutcome) -> float:

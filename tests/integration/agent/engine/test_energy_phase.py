@@ -31,6 +31,7 @@ from tests.unit.agent.energy.scripted_meter import ScriptedMeter
 from tests.unit.agent.energy.traces import SECOND, meter
 
 METER = meter(rate_hz=100.0)
+FACTS = device_pb2.MeterFacts(name="bench", calibrated_gain=1)
 MACHINE = Machine(cpu_count=2, threads=1, tick_ns=10_000_000)
 IDLE_MW, LOADS_MW = 4000.0, (9000.0, 6000.0)
 QUERIES = 50
@@ -118,7 +119,7 @@ def measure(
 ) -> list[EnergyOutcome]:
     variants = [EnergyVariant(name="float32", query_ns=1e6), EnergyVariant(name="int8", query_ns=1e6)]
     one = ScriptedMeter(description, power_mw or bench.power_mw)
-    return measure_energy(variants, bench.process_of, one, plan, MACHINE, **options)
+    return measure_energy(variants, bench.process_of, one, plan, MACHINE, **{"facts": FACTS, **options})
 
 
 def test_each_variant_gets_its_energy_and_windows_alternate(bench: Bench, tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_windows_are_as_long_as_the_meter_needs(bench: Bench) -> None:
 def test_a_query_longer_than_settling_is_met_by_idle_on_either_side(bench: Bench) -> None:
     slow = [EnergyVariant(name="slow", query_ns=1e9)]
     one = ScriptedMeter(meter(rate_hz=100.0, lag_s=0.02), bench.power_mw)
-    outcome = measure_energy(slow, bench.process_of, one, a_plan(energy_windows=2), MACHINE)[0]
+    outcome = measure_energy(slow, bench.process_of, one, a_plan(energy_windows=2), MACHINE, facts=FACTS)[0]
     assert bench.requests[0].warmup_min_queries == 0
     assert bench.requests[0].warmup_min_duration_ns == 0
     assert outcome.energy.lag_rule == "extended"

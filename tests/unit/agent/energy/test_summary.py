@@ -16,13 +16,12 @@ from edgemeter_agent.energy.summary import (
     Seen,
     Summary,
     Window,
-    meter_facts,
     summarize,
 )
 from edgemeter_agent.energy.trace import Trace
 from edgemeter_agent.energy.windows import EXTENDED, INTERIOR, NO_LAG, WindowPlan
 from edgemeter_agent.meters import Description, Rail
-from edgemeter_protos.v1 import result_pb2
+from edgemeter_protos.v1 import device_pb2, result_pb2
 from tests.simulated_board.curves import first_order
 from tests.unit.agent.energy.traces import METER, SECOND, meter, seconds, trace_from, with_totals
 
@@ -53,7 +52,7 @@ def seen(trace: Trace, description: Description = METER, **changed: Any) -> Seen
     whole = Seen(
         trace=trace,
         description=description,
-        facts=meter_facts(description),
+        facts=device_pb2.MeterFacts(name=description.name),
         idle_before=IDLE_BEFORE,
         idle_after=IDLE_AFTER,
         cpu_share=0.01,

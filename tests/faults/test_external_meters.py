@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
+import psutil
 import pytest
 
 from edgemeter_agent.energy.trace import trace_of
@@ -118,3 +119,36 @@ def test_a_program_that_is_stopped_leaves_a_gap_and_can_be_ended(tmp_path: Path)
     with contextlib.closing(meter):
         readings = list(meter.readings(stop))
     assert len(readings) == 21
+
+
+HANGS = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for n in range(3): print(time.monotonic_ns(), 4, flush=True)
+open(sys.argv[1], "w").write(str(os.getpid()))
+time.sleep(600)
+"""
+
+READER = """
+import sys, time
+from edgemeter_agent.meters.spec import open_spec
+meter = open_spec(sys.argv[1])
+print("open", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_program_that_hangs_does_not_outlive_a_killed_reader(tmp_path: Path) -> None:
+    """It prints no more, so no broken pipe ends it, and SIGTERM neither; its reader is killed."""
+    program, pid_file = tmp_path / "hangs.py", tmp_path / "pid"
+    program.write_text(HANGS)
+    spec = f"exec:{shlex.join([sys.executable, str(program), str(pid_file)])}"
+    with subprocess.Popen([sys.executable, "-c", READER, spec], stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "open\n"
+        while not (pid_file.exists() and pid_file.read_text()):
+            time.sleep(0.01)
+        hanging = psutil.Process(int(pid_file.read_text()))
+        family = [hanging, *hanging.parents()[:1]]
+        reader.kill()
+    assert psutil.wait_procs(family, timeout=20)[1] == []

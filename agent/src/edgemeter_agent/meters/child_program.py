@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+from edgemeter_agent.interpreter import module_command
 from edgemeter_agent.meters import MeterError
 
 GRACE_S = 1.0
@@ -19,25 +22,27 @@ _POLL_S = 0.01
 
 
 class ChildProgram:
-    """A process group with its standard output for us to read."""
+    """A process group with its standard output for us to read. Its leader is a `guard`."""
 
     def __init__(self, words: Sequence[str], name: str) -> None:
         """Raises MeterError where it can't be started."""
+        path = shutil.which(words[0])
+        if path is None and Path(words[0]).exists():
+            raise MeterError(
+                "meter_forbidden", f"{name}: {words[0]} may not be run; chmod +x makes it a program"
+            )
+        if path is None:
+            raise MeterError("meter_unreachable", f"{name}: there is no program {words[0]}")
         try:
+            # The guard's standard input closes when this process ends, however it does.
             self._process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
+                [*module_command("edgemeter_agent.meters.guard"), path, *words[1:]],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
             )
-        except FileNotFoundError:
-            raise MeterError("meter_unreachable", f"{name}: there is no program {words[0]}") from None
-        except PermissionError:
-            raise MeterError(
-                "meter_forbidden", f"{name}: {words[0]} may not be run; chmod +x makes it a program"
-            ) from None
         except (OSError, ValueError) as error:
             raise MeterError("meter_unreachable", f"{name}: {error}") from None
         self._tail = b""
@@ -80,7 +85,9 @@ class ChildProgram:
         self._signal(signal.SIGKILL)
         self._process.wait()
         self._drain.join(GRACE_S)
-        stdout, stderr = self._process.stdout, self._process.stderr
+        stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        assert stdin is not None
+        stdin.close()
         assert stdout is not None
         assert stderr is not None
         stdout.close()

@@ -44,8 +44,8 @@ COMPARE_EVERY_S = 5.0
 MAX_BURSTS = 256
 """Comparisons that the line is laid through: 21 minutes of them. A crystal's drift is not the same for
 hours."""
-NOTE_EVERY_NS = 1_000_000_000
-MAX_NOTED = 3600
+NOTE_EVERY_NS = 200_000_000
+MAX_NOTED = 9000
 _POLL_S = 0.1
 
 

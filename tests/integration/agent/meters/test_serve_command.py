@@ -76,8 +76,8 @@ def test_it_serves_until_it_is_asked_to_end(
     options = [] if from_environment else ["--token", "t0ken"]
     process = serve("--listen", "127.0.0.1:0", *options, environment=environment)
     port = port_of(process)
-    family = psutil.Process(process.pid).children()
-    assert len(family) == 1
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) == 2
     with contextlib.closing(open_spec(f"remote:127.0.0.1:{port}?token=t0ken")) as meter:
         assert meter.description.coverage == "wall"
         stop = Event()

@@ -20,6 +20,7 @@ from edgemeter_agent.engine.variant_process import VariantError, VariantProcess
 from edgemeter_protos.v1 import engine_pb2, plan_pb2
 
 MINUTE_NS = 60_000_000_000
+SERVER = plan_pb2.SCENARIO_SERVER
 WEIGHTS = np.random.default_rng(4).standard_normal((6, 5)).astype(np.float32)
 SAMPLES = np.random.default_rng(5).standard_normal((11, 6)).astype(np.float32)
 
@@ -132,9 +133,7 @@ def test_offline(process: VariantProcess, model: Model) -> None:
 
 def test_server(process: VariantProcess, model: Model) -> None:
     ready(process, model, 1)
-    asked = block(
-        scenario=plan_pb2.SCENARIO_SERVER, min_queries=60, min_duration_ns=200_000_000, target_qps=200, seed=9
-    )
+    asked = block(scenario=SERVER, min_queries=60, min_duration_ns=200_000_000, target_qps=200, seed=9)
     done = process.block(asked)
     arrivals = arrival_times(200, 9, 60, 200_000_000)
     assert len(done.latency_ns) == len(done.queueing_ns) == len(arrivals) >= 60
@@ -152,10 +151,22 @@ def test_server(process: VariantProcess, model: Model) -> None:
     assert done.lateness_p50_ns <= done.lateness_max_ns <= queueing.max()
 
 
+def test_a_server_does_not_import_what_would_be_counted_as_the_model(still_board: BoardRoot) -> None:
+    """The peak is told for the process as a whole: numpy's generators alone take 6 MB."""
+    peaks = []
+    for asked in (block(min_queries=100), block(scenario=SERVER, min_queries=100, target_qps=1e5)):
+        with VariantProcess(still_board, time.monotonic_ns() + MINUTE_NS) as process:
+            process.load(engine_pb2.ChildLoad(runtime="null"))
+            process.golden(engine_pb2.ChildGolden())
+            process.block(asked)
+            peaks.append(process.exit())
+    assert peaks[1] - peaks[0] < 3_000_000
+
+
 def test_a_server_that_cannot_keep_up_says_so(process: VariantProcess, onnx_model: Model) -> None:
     """A rate that no process reaches: the block ends, and what waited is counted."""
     ready(process, onnx_model, 1)
-    done = process.block(block(scenario=plan_pb2.SCENARIO_SERVER, min_queries=1_500_000, target_qps=1e6))
+    done = process.block(block(scenario=SERVER, min_queries=1_500_000, target_qps=1e6))
     assert done.unserved_queries > 0
     assert len(done.latency_ns) == done.samples + done.unserved_queries == 1_500_000
     assert done.duration_ns >= 2 * done.last_arrival_ns

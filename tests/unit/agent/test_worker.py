@@ -115,10 +115,8 @@ def test_an_assignment_becomes_the_engines_job() -> None:
 def test_a_study_without_data_has_no_evaluation() -> None:
     assignment = fleet_pb2.Assignment(variants=[manifest("float32", "a1")])
     assert wanted_blobs(assignment) == ["a1"]
-    assert (
-        engine_job(assignment, {"a1": Path("/a1")}, Path("/work"), calibrations_dir=Path("/c")).evaluation_path
-        == ""
-    )
+    job = engine_job(assignment, {"a1": Path("/a1")}, Path("/work"), calibrations_dir=Path("/c"))
+    assert job.evaluation_path == ""
 
 
 def test_what_may_be_fetched_compressed() -> None:

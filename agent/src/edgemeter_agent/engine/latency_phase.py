@@ -149,7 +149,8 @@ def calibrate(context: JobContext, record: VariantRecord, process: VariantProces
 
 
 def block_request(plan: plan_pb2.Plan, record: VariantRecord, place: str) -> engine_pb2.ChildBlock:
-    """A block of the plan's scenario. `place` gives each block arrivals of its own, alike for all variants."""
+    """A block of the plan's scenario. `place` gives each block arrivals of its own, alike for all
+    variants."""
     request = engine_pb2.ChildBlock(
         scenario=plan.scenario,
         warmup_min_queries=plan.warmup_min_queries,

@@ -98,7 +98,8 @@ def test_without_a_block_there_is_no_latency() -> None:
 def test_only_heat_outlives_the_settling() -> None:
     blocks = [block(number, [100] * 300) for number in range(3)]
     assert (
-        assemble(record(*blocks), facts(("contention",)), None, "").verdict.state == result_pb2.VERDICT_STATE_VALID
+        assemble(record(*blocks), facts(("contention",)), None, "").verdict.state
+        == result_pb2.VERDICT_STATE_VALID
     )
     hot = assemble(record(*blocks), facts(("contention", "hot")), None, "").verdict
     assert (hot.state, hot.reasons[0].code) == (result_pb2.VERDICT_STATE_DEGRADED, "hot")

@@ -18,8 +18,9 @@ class Hosts:
     def __init__(self, offset_ns: int, drift: float) -> None:
         self.offset_ns, self.drift = offset_ns, drift
 
-    def there(self, here_ns: float) -> int:
-        return round(here_ns * (1 + self.drift)) + self.offset_ns
+    def there(self, here_ns: int) -> int:
+        # In whole numbers but for the drift: a clock may have more digits than a double.
+        return here_ns + round(here_ns * self.drift) + self.offset_ns
 
     def exchange(self, here_ns: int, there_way_ns: int, served_ns: int, back_way_ns: int) -> Exchange:
         return Exchange(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,9 @@ with np.load(sys.argv[1]) as arrays:
 told = {}
 for runtime, path, batch in json.loads(sys.argv[2]):
     profile = operators.profile(runtime, path, LoadOptions(batch_size=batch), [sample], 20, Path(sys.argv[3]))
-    told[Path(path).name] = json_format.MessageToDict(profile, preserving_proto_field_name=True)
+    told[Path(path).name] = json_format.MessageToDict(
+        profile, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
 print(json.dumps(told))
 """
 
@@ -186,10 +189,40 @@ def profiles(files: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.mark.parametrize("name", [name for _, name, _ in PROFILED])
 def test_shares_add_up_and_operators_are_most_of_a_query(name: str, profiles: dict[str, Any]) -> None:
     profile = profiles[name]
-    assert "unavailable" not in profile
+    assert profile["unavailable"] == ""
     assert profile["queries"] == 20
     operators = profile["operators"]
     assert sum(each["share"] for each in operators) == pytest.approx(1, abs=1e-6)
     times = [each["ns_per_query"] for each in operators]
     assert times == sorted(times, reverse=True)
     assert 0.2 * profile["query_ns"] < sum(times) < 1.5 * profile["query_ns"]
+
+
+def test_torchs_operators_are_the_networks(profiles: dict[str, Any]) -> None:
+    for name in ("net.pt", "dynamic.pt2"):
+        calls = {each["kind"]: each["calls_per_query"] for each in profiles[name]["operators"]}
+        assert (calls["_convolution"], calls["relu"], calls["linear"], calls["mean"]) == (2, 2, 1, 1)
+        assert {each["ran_on"] for each in profiles[name]["operators"]} == {"CPU"}
+        assert profiles[name]["source"] == "torch.profiler"
+
+
+def test_executorchs_kernels_are_the_networks(profiles: dict[str, Any]) -> None:
+    operators = profiles["plain.pte"]["operators"]
+    kinds = Counter(each["kind"] for each in operators)
+    assert (kinds["convolution.out"], kinds["relu.out"], kinds["mean.out"], kinds["addmm.out"]) == (
+        2,
+        2,
+        1,
+        1,
+    )
+    assert {each["ran_on"] for each in operators} == {"ExecuTorch's kernels"}
+    assert all(each["calls_per_query"] == 1 for each in operators)
+    assert operators[0]["kind"] == "convolution.out"
+
+
+def test_a_delegates_operators_are_told_one_by_one(profiles: dict[str, Any]) -> None:
+    operators = profiles["static.pte"]["operators"]
+    inside = [each["kind"].partition(" ")[0] for each in operators if each["ran_on"] == "XNNPACK"]
+    assert inside.count("Convolution") == 2
+    assert {each["kind"] for each in operators if each["ran_on"] != "XNNPACK"} == {"mean.out"}
+    assert all(each["calls_per_query"] == 1 for each in operators)

@@ -36,7 +36,8 @@ def energy(one: Exported) -> list[str]:
         line("windows", _windows(one)),
         *_meter(one),
     ]
-    parts = sorted(one["uncertainty_parts_uj"].items(), key=lambda part: -part[1])
+    known = [part for part in one["uncertainty_parts_uj"].items() if part[1] > 0]
+    parts = sorted(known, key=lambda part: -part[1])
     if parts:
         texts = [f"{name} {human_uj(value)}" for name, value in parts]
         lines.append(line("uncertain by", ", ".join(texts) + " (one standard uncertainty each)"))

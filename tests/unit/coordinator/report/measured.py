@@ -47,7 +47,7 @@ def energy() -> result_pb2.Energy:
             result_pb2.RailPower(name="VDD_IN", mean_mw=5200, in_total=True),
             result_pb2.RailPower(name="VDD_SOC", mean_mw=900),
         ],
-        uncertainty_parts_uj={"gain": 15.0, "repeats": 33.0, "resolution": 0.5},
+        uncertainty_parts_uj={"gain": 15.0, "repeats": 33.0, "resolution": 0.5, "alignment": 0.0},
         sampler_cpu_share=0.012,
     )
 

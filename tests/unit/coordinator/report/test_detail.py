@@ -39,7 +39,7 @@ def test_everything_is_said() -> None:
             "4 kept, 1 voided (meter_gap 1); 52,000 inferences in 50.0 s",
             "ina3221 (ina3221), covers module, 98.7 readings/s, by trapezoid, the interior of windows",
             "gain 1.0030, offset 2.50 mW",
-            "repeats 33.0 µJ, gain 15.0 µJ",
+            "repeats 33.0 µJ, gain 15.0 µJ, resolution 500 nJ (one",
             "900 mW (not in the total)",
             "1.2 % of a processor",
         ],

@@ -68,10 +68,10 @@ def draw(
     idle_range_mw: tuple[float, float],
     load_range_mw: tuple[float, float],
     step_ns: int,
+    query_range_ns: tuple[float, float],
 ) -> Curve:
     """One measurement of one variant, as the plan has it."""
-    # Slow models take longer than a window's rest; fast ones hide in a step.
-    query_ns = int(10 ** random.uniform(5.7, 8.5))
+    query_ns = int(math.exp(random.uniform(*np.log(query_range_ns))))
     idle_mw = random.uniform(*idle_range_mw)
     load_mw = random.uniform(*load_range_mw)
     settle, gap = plan.settle_ns, int(random.uniform(20e6, 200e6))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from edgemeter_agent.energy.trace import Trace
 from edgemeter_agent.energy.uncertainty import LAG_ERROR
 from edgemeter_agent.meters import BOARD, MODULE, PACKAGE, WALL, Description, Rail, ina3221, rapl
-from edgemeter_agent.meters.rails import WITHOUT_DATASHEET, rectangular
+from edgemeter_agent.meters.rails import WITHOUT_DATASHEET, rectangular, root_sum_of_squares
 from tests.simulated_board.curves import BEGIN_NS, SECOND_NS, Curve, Numbers, first_order
 
 Stamps = npt.NDArray[np.int64]
@@ -23,6 +23,8 @@ class Model:
     """Attributes:
     observe: from a curve whose power has the run's gain and zero error already.
     idle_range_mw, load_range_mw: of boards that carry such a meter.
+    query_range_ns: of the models that they run.
+    alignment_ns: standard uncertainty of its clock against the board's; 0 for one on the board.
     """
 
     description: Description
@@ -30,6 +32,8 @@ class Model:
     idle_range_mw: tuple[float, float]
     load_range_mw: tuple[float, float]
     step_ns: int = 2_000_000
+    query_range_ns: tuple[float, float] = (500_000, 300_000_000)
+    alignment_ns: float = 0.0
 
     @property
     def name(self) -> str:
@@ -41,7 +45,9 @@ def observe(model: Model, curve: Curve, random: np.random.Generator) -> Trace:
     meter = model.description
     gain = random.normal(1, meter.gain_error)
     zero_mw = random.normal(0, meter.offset_error_mw)
-    return model.observe(replace(curve, power_mw=curve.power_mw * gain + zero_mw), meter, random)
+    trace = model.observe(replace(curve, power_mw=curve.power_mw * gain + zero_mw), meter, random)
+    off_ns = round(random.normal(0, model.alignment_ns)) if model.alignment_ns else 0
+    return replace(trace, monotonic_ns=trace.monotonic_ns + off_ns)
 
 
 def reading_times(curve: Curve, rate_hz: float, random: np.random.Generator) -> Stamps:
@@ -81,6 +87,18 @@ def _ina3221(curve: Curve, meter: Description, random: np.random.Generator) -> T
     step_ma = meter.resolution_mw / 5.0
     current_ma = np.round(power / volt_mv * 1000 / step_ma) * step_ma
     return _trace(times, current_ma * np.round(volt_mv / 8) * 8 / 1000)
+
+
+def _agx_orin(curve: Curve, meter: Description, random: np.random.Generator) -> Trace:
+    """Three rails at the supply's 19 V and over 2 milliohm: steps of 380 mW each."""
+    step_mw = ina3221.step_mw(2000, 19.0)
+    times = reading_times(curve, meter.rate_hz, random)
+    rails = []
+    for share in (0.45, 0.3, 0.25):
+        noisy = share * curve.power_mw + random.normal(0, 0.5 * step_mw, curve.power_mw.size)
+        shown = first_order(noisy, curve.step_ns / SECOND_NS, meter.lag_s)
+        rails.append(np.round(_at(curve, shown, times) / step_mw) * step_mw)
+    return replace(_trace(times, np.sum(rails, axis=0)), rails_mw=np.stack(rails, axis=1))
 
 
 def _rounding(noise_share: float) -> Callable[[Curve, Description, np.random.Generator], Trace]:
@@ -131,6 +149,12 @@ def _describe(name: str, coverage: str, **numbers: float) -> Description:
     )
 
 
+def _three_rails(description: Description) -> Description:
+    return replace(
+        description, rails=tuple(Rail(name=f"rail {number}", in_total=True) for number in range(3))
+    )
+
+
 _NO_DATASHEET = rectangular(WITHOUT_DATASHEET)
 _JETSON = {
     "resolution_mw": ina3221.step_mw(5000, 5.0),
@@ -144,6 +168,32 @@ MODELS = (
         observe=_ina3221,
         idle_range_mw=(4000, 7000),
         load_range_mw=(4000, 18000),
+    ),
+    Model(
+        # A language model: longer than the meter takes to settle.
+        description=_describe(
+            "ina3221, slow model", MODULE, rate_hz=ina3221.rate_hz(0.43), lag_s=0.43, **_JETSON
+        ),
+        observe=_ina3221,
+        idle_range_mw=(4000, 7000),
+        load_range_mw=(4000, 18000),
+        query_range_ns=(5e9, 20e9),
+    ),
+    Model(
+        description=_three_rails(
+            _describe(
+                "ina3221, AGX Orin",
+                MODULE,
+                rate_hz=ina3221.rate_hz(0.43),
+                lag_s=0.43,
+                resolution_mw=root_sum_of_squares([ina3221.step_mw(2000, 19.0)] * 3),
+                gain_error=ina3221.GAIN_ERROR,
+                offset_error_mw=0,
+            )
+        ),
+        observe=_agx_orin,
+        idle_range_mw=(8000, 12000),
+        load_range_mw=(10000, 45000),
     ),
     Model(
         description=_describe("ina3221 samples=1", MODULE, rate_hz=ina3221.rate_hz(0), **_JETSON),
@@ -192,6 +242,16 @@ MODELS = (
         idle_range_mw=(2000, 8000),
         load_range_mw=(1000, 20000),
         step_ns=1_000_000,
+    ),
+    Model(
+        # Beside the board, at a host over a poor network.
+        description=_describe(
+            "remote ina226", BOARD, rate_hz=100, resolution_mw=5, gain_error=0.0058, offset_error_mw=5
+        ),
+        observe=_rounding(0.005),
+        idle_range_mw=(2000, 8000),
+        load_range_mw=(1000, 20000),
+        alignment_ns=20e6,
     ),
 )
 """The errors are those that the meters' own files state."""

@@ -49,9 +49,15 @@ class Trial:
 def trial(model: Model, seed: int, plan: plan_pb2.Plan = PLAN) -> Trial:
     random = np.random.default_rng(seed)
     meter = model.description
-    windows = plan_windows(meter, plan, query_ns=0)
+    windows = plan_windows(meter, plan, model.query_range_ns[0])
     curve = draw(
-        random, windows, plan.energy_windows, model.idle_range_mw, model.load_range_mw, model.step_ns
+        random,
+        windows,
+        plan.energy_windows,
+        model.idle_range_mw,
+        model.load_range_mw,
+        model.step_ns,
+        model.query_range_ns,
     )
     trace = observe(model, curve, random)
     watched = Watched(
@@ -67,6 +73,7 @@ def trial(model: Model, seed: int, plan: plan_pb2.Plan = PLAN) -> Trial:
         facts=device_pb2.MeterFacts(name=meter.name),
         idle_before=curve.idle_before,
         idle_after=curve.idle_after,
+        alignment_ns=model.alignment_ns,
     )
     taken = [
         Window(span=span, queries=count, samples=count, void_reasons=judge_window(watched, span))

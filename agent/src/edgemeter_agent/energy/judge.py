@@ -40,6 +40,8 @@ MAX_CLOCK_ERROR_NS = 1_000_000_000
 """A reading can't be from before the meter was opened, or from after it was closed."""
 MAX_POWER_MW = {MODULE: 500e3, BOARD: 1000e3, PACKAGE: 1000e3, WALL: 4000e3}
 """The largest modules take 130 W (Jetson Thor), a household socket gives 16 A at 230 V. Others: 1 kW."""
+MIN_REVERSALS = 10
+"""That tell of a meter's noise."""
 CHANCE_RUN = 10
 """A run of equal readings is longer than chance makes it with a probability of exp(-10)."""
 
@@ -178,9 +180,8 @@ def _longer_than_chance(watched: Watched, span: Span) -> bool:
     own = _runs(within(watched.trace, span)).readings
     parts = [within(watched.trace, each) for each in watched.windows]
     lengths = np.sort(np.concatenate([_runs(part).readings for part in parts] or [own]))
-    moves = np.abs(np.concatenate([np.diff(part.total_mw) for part in parts] or [np.zeros(0)]))
-    moves = moves[moves > 0]
-    if not own.size or not moves.size or np.median(moves) < 2 * watched.description.resolution_mw:
+    noise = np.concatenate([_reversals_mw(part.total_mw) for part in parts] or [np.zeros(0)])
+    if not own.size or noise.size < MIN_REVERSALS or np.median(noise) < 2 * watched.description.resolution_mw:
         return False
     longest = int(own.max())
     # The one in question says nothing of what is usual.
@@ -188,6 +189,15 @@ def _longer_than_chance(watched: Watched, span: Span) -> bool:
     if not others.size:
         return False
     return longest > float(others.mean()) * (math.log(others.size) + CHANCE_RUN)
+
+
+def _reversals_mw(powers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Sizes of the moves that went against the one before: noise does so, and a load that sets in does
+    not."""
+    moves = np.diff(powers)
+    moves = moves[moves != 0]
+    sizes: npt.NDArray[np.float64] = np.abs(moves[1:][moves[1:] * moves[:-1] < 0])
+    return sizes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgemeter_agent.statistics.intervals import t_975
+from edgemeter_agent.statistics.distributions import student_t_quantile
 
 GAIN, OFFSET, RESOLUTION, EDGES = "gain", "offset", "resolution", "edges"
 DRIFT, REPEATS, ALIGNMENT = "drift", "repeats", "alignment"
@@ -25,6 +25,8 @@ DRIFT, REPEATS, ALIGNMENT = "drift", "repeats", "alignment"
 LAG_ERROR = 0.10
 """Standard uncertainty of a meter's time constant, as a share: it is computed from how many samples the chip
 averages, by its own clock, and published as a nominal figure. A judgement (GUM 4.3)."""
+MAX_FREEDOM = 1e6
+"""Beyond it Student's t is the normal distribution."""
 BATCHES = 5
 """Pieces of one window or idle span whose means tell how it varies."""
 
@@ -48,10 +50,9 @@ def combined(parts: Iterable[Part]) -> Part:
 
 
 def half_width_95(parts: Mapping[str, Part]) -> float:
-    """Half of the 95 % interval. Degrees of freedom are rounded down (GUM G.4.1, note 1), to 1 at least."""
+    """Half of the 95 % interval, by Student's t for degrees of freedom that need not be whole (GUM G.4.1)."""
     total = combined(parts.values())
-    freedom = 1_000_000 if math.isinf(total.freedom) else int(min(max(total.freedom, 1), 1_000_000))
-    return t_975(freedom) * total.u
+    return student_t_quantile(0.975, min(max(total.freedom, 1.0), MAX_FREEDOM)) * total.u
 
 
 def resolution_mw(step_mw: float, readings: Sequence[Numbers]) -> float:

@@ -451,7 +451,7 @@ class Energy(_message.Message):
     @_builtins.property
     def uncertainty_parts_uj(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """What u(E) is made of, in uJ an inference, one standard uncertainty each: "gain", "offset", "resolution",
-        "edges", "drift", "repeats", "alignment".
+        "edges", "drift", "repeats", "alignment". "offset" is of gross alone, "drift" of net alone.
         """
 
     def __init__(
@@ -529,7 +529,7 @@ class Memory(_message.Message):
     empty_peak_rss_bytes: _builtins.int
     """Of the same process with the runtime imported and no model."""
     model_bytes: _builtins.int
-    """The difference: what the model adds."""
+    """What loading the model and running it once adds to that."""
     arena_bytes: _builtins.int
     """The runtime's own account of its tensors; absent where it gives none."""
     arena_detail: _builtins.str
@@ -1246,7 +1246,8 @@ class Result(_message.Message):
     evaluated_samples: _builtins.int
     trace_digest: _builtins.str
     """.npz: power_monotonic_ns int64, power_total_mw float64, power_mw float64 [readings, rails], windows_ns
-    int64 [windows, 2]; empty where no power was read.
+    int64 [windows, 2], windows_kept bool [windows], idle_ns int64 [spans, 2], and energy_counter_uj float64
+    [readings] from a meter that counts; empty where no power was read.
     """
     @_builtins.property
     def runtime(self) -> _device_pb2.RuntimeFacts: ...

@@ -126,7 +126,7 @@ def _memory(record: VariantRecord) -> result_pb2.Memory:
     return result_pb2.Memory(
         peak_rss_bytes=record.peak_rss_bytes,
         empty_peak_rss_bytes=record.imported_peak_bytes,
-        model_bytes=max(record.peak_rss_bytes - record.imported_peak_bytes, 0),
+        model_bytes=max(record.loaded_peak_bytes - record.imported_peak_bytes, 0),
         arena_bytes=record.arena_bytes,
         arena_detail=record.arena_detail,
     )

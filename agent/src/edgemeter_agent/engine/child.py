@@ -92,8 +92,11 @@ class Variant:
         first = self._first_batch(request.path)
         model.prepare(first)
         first_inference_ns = _time_once(model.query)
+        peak = peak_rss_bytes()
         if not request.path:
-            checked = engine_pb2.ChildGoldenChecked(matches=True, first_inference_ns=first_inference_ns)
+            checked = engine_pb2.ChildGoldenChecked(
+                matches=True, first_inference_ns=first_inference_ns, peak_rss_bytes=peak
+            )
             return engine_pb2.ChildReply(golden=checked)
         inputs = arrays.read_numbered(request.path, "input")
         expected = arrays.read_numbered(request.path, "output")
@@ -113,6 +116,7 @@ class Variant:
                 expected=compared.expected,
                 actual=compared.actual,
                 first_inference_ns=first_inference_ns,
+                peak_rss_bytes=peak,
             )
         )
 

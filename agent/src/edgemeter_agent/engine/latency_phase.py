@@ -162,8 +162,7 @@ def block_request(plan: plan_pb2.Plan, record: VariantRecord, place: str) -> eng
         target_qps=record.target_qps or plan.target_qps,
         seed=arrival_seed(plan.seed, place),
     )
-    if plan.scenario == plan_pb2.SCENARIO_SINGLE_STREAM:
-        request.untimed_queries = untimed_queries(request, record.query_ns)
+    request.untimed_queries = untimed_queries(request, record.query_ns, max(plan.batch_size, 1))
     return request
 
 
@@ -178,6 +177,7 @@ def start(context: JobContext, record: VariantRecord, process: VariantProcess) -
     checked = check_golden(record, process)
     record.load_ns.append(loaded.load_ns)
     record.first_inference_ns.append(checked.first_inference_ns)
+    record.loaded_peak_bytes = max(record.loaded_peak_bytes, checked.peak_rss_bytes)
     record.ran_on = loaded.runtime.ran_on
     record.cpus = tuple(loaded.cpus)
     record.imported_peak_bytes = max(record.imported_peak_bytes, loaded.imported_peak_rss_bytes)

@@ -60,6 +60,8 @@ class VariantRecord:
     peak_rss_bytes: int = 0
     imported_peak_bytes: int = 0
     """Peak of a process that had imported the runtime and loaded nothing yet."""
+    loaded_peak_bytes: int = 0
+    """Peak of a process that had run the model for the first time, and stored no samples yet."""
     arena_bytes: int | None = None
     arena_detail: str = ""
     energy: result_pb2.Energy = field(default_factory=result_pb2.Energy)

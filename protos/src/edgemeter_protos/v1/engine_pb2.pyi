@@ -620,12 +620,15 @@ class ChildGoldenChecked(_message.Message):
     EXPECTED_FIELD_NUMBER: _builtins.int
     ACTUAL_FIELD_NUMBER: _builtins.int
     FIRST_INFERENCE_NS_FIELD_NUMBER: _builtins.int
+    PEAK_RSS_BYTES_FIELD_NUMBER: _builtins.int
     matches: _builtins.bool
     max_absolute_error: _builtins.float
     expected: _builtins.float
     """Where it doesn't match: the worst element's two numbers."""
     actual: _builtins.float
     first_inference_ns: _builtins.int
+    peak_rss_bytes: _builtins.int
+    """VmHWM after the very first query."""
     def __init__(
         self,
         *,
@@ -634,10 +637,11 @@ class ChildGoldenChecked(_message.Message):
         expected: _builtins.float = ...,
         actual: _builtins.float = ...,
         first_inference_ns: _builtins.int = ...,
+        peak_rss_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actual", b"actual", "expected", b"expected", "first_inference_ns", b"first_inference_ns", "matches", b"matches", "max_absolute_error", b"max_absolute_error"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actual", b"actual", "expected", b"expected", "first_inference_ns", b"first_inference_ns", "matches", b"matches", "max_absolute_error", b"max_absolute_error", "peak_rss_bytes", b"peak_rss_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

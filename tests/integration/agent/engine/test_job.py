@@ -50,7 +50,7 @@ def test_a_job_gives_each_variant_a_complete_result(
         assert result.cold.first_inference_ns
         assert result.cold.processes == 2
         assert 0 < result.memory.model_bytes < result.memory.peak_rss_bytes
-        assert result.memory.empty_peak_rss_bytes + result.memory.model_bytes == result.peak_rss_bytes
+        assert result.memory.empty_peak_rss_bytes + result.memory.model_bytes <= result.peak_rss_bytes
         assert "CPU" in result.runtime.ran_on
         assert result.HasField("comparison") == (name == "int8")
         assert result.energy.status == result_pb2.ENERGY_STATUS_NO_METER

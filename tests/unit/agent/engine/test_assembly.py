@@ -57,6 +57,7 @@ def record(*blocks: TimedBlock) -> VariantRecord:
         first_inference_ns=[7, 9, 8],
         peak_rss_bytes=1000,
         imported_peak_bytes=400,
+        loaded_peak_bytes=900,
         energy=result_pb2.Energy(status=result_pb2.ENERGY_STATUS_NO_METER, detail="no meter on this board"),
     )
 
@@ -69,7 +70,7 @@ def test_kept_blocks_alone_make_the_numbers() -> None:
     assert (result.latency.min_ns, result.latency.max_ns) == (100, 110)
     assert (result.cold.load_ns, result.cold.first_inference_ns) == (20, 8)
     assert (result.cold.load_max_ns, result.cold.processes) == (30, 3)
-    assert (result.memory.peak_rss_bytes, result.memory.model_bytes) == (1000, 600)
+    assert (result.memory.peak_rss_bytes, result.memory.model_bytes) == (1000, 500)
     assert not result.memory.HasField("arena_bytes")
     assert [each.percent for each in result.latency.percentiles] == [50, 90, 95, 99, 99.9]
     assert result.latency.percentiles[0].value_ns == result.latency.p50_ns

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.benchmarks.figures import Figure, machine  # noqa: E402
 
-BENCHMARKS = ("overhead", "beside_loadgen", "beside_litert", "push", "idle_agent", "conversion")
+BENCHMARKS = ("overhead", "beside_loadgen", "beside_litert", "push", "idle_agent", "energy", "conversion")
 
 
 def main(names: list[str]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edgemeter_agent.board.facts import read_facts
 from edgemeter_agent.runtimes import NULL, RUNTIMES, LoadOptions, arena_detail, kind, loader
 from edgemeter_agent.runtimes.accelerators import ONNX_LIBRARIES, TORCH_LIBRARY, available
 from edgemeter_agent.runtimes.onnx_providers import FORMS
@@ -74,6 +75,12 @@ def test_telling_imports_no_runtime_and_no_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines() == ["['xnnpack', 'xnnpack', 'cpu', 'xnnpack', 'cpu']", "[]"], done.stderr
+
+
+def test_a_boards_facts_tell_them() -> None:
+    told = {runtime.name: list(runtime.accelerators) for runtime in read_facts().runtimes}
+    assert told == {name: available(kind(name)) for name in told}
+    assert all(told.values())
 
 
 def test_every_runtime_says_what_its_arena_is_or_why_it_has_none() -> None:

@@ -26,6 +26,14 @@ LIBRARY = "libLiteRt.so"
 CPU = 1
 """kLiteRtHwAcceleratorCpu."""
 
+ENVIRONMENT = ((25, 3), (24, CPU))
+"""LiteRtEnvOption: log errors alone, and look for no accelerator but the processor's."""
+
+ENVIRONMENT_OPTION = struct.Struct("@i4xi4xq")
+"""A tag, the value's type (2: an integer) and the value."""
+
+INTEGER = 2
+
 WRITE = 1
 """kLiteRtTensorBufferLockModeWrite."""
 
@@ -39,6 +47,9 @@ LAYOUT_BYTES = 128
 
 RECORD = struct.Struct("<Qi4xQQ48xQQi4x")
 """A ProfiledEventData: tag, type, start and elapsed time in µs, memory before and after, metadata, source."""
+
+CAPACITY = 2048
+"""Records that the profiler holds; it drops what comes after them."""
 
 FILLER = 0xA5
 
@@ -84,7 +95,10 @@ class ProfiledModel:
         self._stack.close()
 
     def _open(self, artifact_path: str, cpu_options: str) -> None:
-        self._environment = self._made("Environment", "LiteRtCreateEnvironment", 0, None)
+        settings = b"".join(ENVIRONMENT_OPTION.pack(tag, INTEGER, value) for tag, value in ENVIRONMENT)
+        self._environment = self._made(
+            "Environment", "LiteRtCreateEnvironment", len(ENVIRONMENT), ctypes.create_string_buffer(settings)
+        )
         model = self._made("Model", "LiteRtCreateModelFromFile", self._environment, artifact_path.encode())
         options = self._made("Options", "LiteRtCreateOptions")
         self._call("LiteRtSetOptionsHardwareAccelerators", options, CPU)
@@ -145,13 +159,16 @@ class ProfiledModel:
     def events(self) -> list[Event]:
         """Since the start, in the order in which they began; recording stops.
 
-        Raises RuntimeError where the records are not as long as they are known to be.
+        Raises RuntimeError where some may be missing, and where records are not as long as they are known to
+        be.
         """
         self._call("LiteRtStopProfiler", self._profiler)
         count = ctypes.c_int()
         self._call("LiteRtGetNumProfilerEvents", self._profiler, ctypes.byref(count))
         if not count.value:
             return []
+        if count.value >= CAPACITY:
+            raise RuntimeError(f"a query has more than the {CAPACITY} records that LiteRT's profiler holds")
         room = 2 * RECORD.size * count.value
         records = (ctypes.c_ubyte * room).from_buffer(bytearray([FILLER]) * room)
         self._call("LiteRtGetProfilerEvents", self._profiler, count, records)

@@ -66,6 +66,29 @@ def unaccelerated(
     )
 
 
+def outdated(plan: plan_pb2.Plan, board: Board) -> str | None:
+    """Why a board's agent would measure something else than the plan says, in one line; None where it would
+    not.
+
+    An agent of an earlier edgemeter passes over what it does not know of a plan: asked for a server, it would
+    time one query after another. Such agents are told by their runtimes, of which they say no accelerator,
+    not even the processor.
+    """
+    asks = {
+        "scenario": plan.scenario != plan_pb2.SCENARIO_SINGLE_STREAM,
+        "batch_size": plan.batch_size > 1,
+        "affinity_cpus": bool(plan.affinity_cpus),
+    }
+    asked = [name for name, is_so in asks.items() if is_so]
+    runtimes = board.facts.runtimes
+    if not asked or not runtimes or any(runtime.accelerators for runtime in runtimes):
+        return None
+    return (
+        f"{board.name} has an agent of an earlier edgemeter, which knows nothing of {listed(asked)}: "
+        "upgrade it, or leave out that board"
+    )
+
+
 def unpinnable(plan: plan_pb2.Plan, board: Board) -> str | None:
     """Why a plan's processors are not a board's, in one line; None where they are, or where the board doesn't
     say how many it has."""

@@ -204,6 +204,7 @@ def _problems(
             needed = recipes.runtimes(each.recipe, framework)
             yield unrunnable(str(each), needed, board.name, board.facts.runtimes)
             yield measurable.unaccelerated(plan.accelerator, str(each), needed, board)
+        yield measurable.outdated(plan, board)
         yield measurable.unpinnable(plan, board)
     yield measurable.unmetered(plan, chosen, list(boards.values()))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgemeter_coordinator.schedule.measurable import Board, unaccelerated, unmetered, unpinnable
+from edgemeter_coordinator.schedule.measurable import Board, outdated, unaccelerated, unmetered, unpinnable
+from edgemeter_protos import plans
 from edgemeter_protos.v1 import device_pb2, plan_pb2, variant_pb2
 
 
@@ -106,3 +107,26 @@ def test_accelerators(accelerator: str, runtimes: list[device_pb2.RuntimeFacts],
 )
 def test_processors(cpus: list[int], cpu_count: int, says: str | None) -> None:
     assert unpinnable(plan_pb2.Plan(affinity_cpus=cpus), board("pi-a", cpu_count=cpu_count)) == says
+
+
+@pytest.mark.parametrize(
+    ("plan", "runtimes", "names"),
+    [
+        pytest.param({}, [runtime()], "", id="all that it knows"),
+        pytest.param({"scenario": "offline"}, [runtime("1.23", "cpu")], "", id="an agent of today"),
+        pytest.param({"scenario": "offline"}, [], "", id="no runtime: refused for that"),
+        pytest.param({"scenario": "offline"}, [runtime()], "scenario", id="a scenario"),
+        pytest.param({"batch_size": 4}, [runtime(), runtime()], "batch_size", id="a batch"),
+        pytest.param(
+            {"affinity_cpus": [0], "scenario": "offline"}, [runtime()], "scenario, affinity_cpus", id="two"
+        ),
+        pytest.param({"sustain": "1s", "energy_windows": 5}, [runtime()], "", id="what is just left out"),
+    ],
+)
+def test_an_earlier_agent_measures_nothing_else_than_was_asked(
+    plan: dict[str, plans.Value], runtimes: list[device_pb2.RuntimeFacts], names: str
+) -> None:
+    there = Board(name="pi-a", facts=device_pb2.DeviceFacts(runtimes=runtimes))
+    said = outdated(plans.resolve("quick", **plan), there)
+    assert (said is not None) is bool(names)
+    assert said is None or f"knows nothing of {names}: upgrade it" in said

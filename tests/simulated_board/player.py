@@ -34,7 +34,7 @@ class Player:
         self._root, self._board, self._sensors, self._busy = root, board, sensors, busy_ns
         self._shown: dict[str, str] = {}
         self._stop = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._thread = threading.Thread(target=self._play, name="simulated board", daemon=True)
         self._last_ns = time.monotonic_ns()
         self._last_busy_ns = busy_ns(self._last_ns)
@@ -59,6 +59,8 @@ class Player:
         """Slows the board down to this share of its clock, and shows it: frequency, and the board's bits or
         counters. The load itself is real, and does not slow down."""
         with self._lock:
+            # What was until now was at the old clock.
+            self._step()
             self._board.clock = clock
             self._show({f"{trees.CPUFREQ}/scaling_cur_freq": f"{round(FULL_CLOCK_KHZ * clock)}\n"})
             now, sticky = 1 << 2, 1 << 18
@@ -74,6 +76,7 @@ class Player:
     def warm_up(self, ambient_c: float) -> None:
         """The room, or the fan: the board drifts to it."""
         with self._lock:
+            self._step()
             self._board.ambient_c = ambient_c
 
     def _show_event(self, counter: str) -> None:

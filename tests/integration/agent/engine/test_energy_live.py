@@ -13,17 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgemeter_agent.board import throttling
 from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.conditions.judge import Machine
 from edgemeter_agent.engine.energy_phase import EnergyOutcome, EnergyVariant, measure_energy
 from edgemeter_agent.engine.variant_process import VariantProcess
-from edgemeter_agent.meters import Meter, ina3221_hwmon, pi5_pmic, rapl, registry
+from edgemeter_agent.meters import Meter, hwmon, ina3221_hwmon, pi5_pmic, rapl, registry
 from edgemeter_protos.v1 import engine_pb2, plan_pb2, result_pb2
 from tests.simulated_board import trees
 from tests.simulated_board.load import ChildrenLoad
 from tests.simulated_board.physics import Board
 from tests.simulated_board.player import Player
-from tests.simulated_board.sensors import Ina3221, Pmic, Rapl, Sensor
+from tests.simulated_board.sensors import Ina219, Ina3221, Pmic, Rapl, Sensor
 
 SECOND = 1_000_000_000
 MACHINE = Machine(cpu_count=os.cpu_count() or 1, threads=1, tick_ns=10_000_000)
@@ -108,9 +109,10 @@ def true_gross_uj(player: Player, outcome: EnergyOutcome) -> float:
             "interior",
         ),
         (trees.X86_RAPL, lambda: Rapl(zone=trees.RAPL_ZONE, gain=GAIN), rapl.find, "counter", ""),
+        (trees.INA219, lambda: Ina219(chip=trees.HWMON, gain=GAIN), hwmon.find, "trapezoid", "interior"),
         (trees.PI5, lambda: Pmic(path=trees.PMIC_TEXT, gain=GAIN), pi5_pmic.find, "trapezoid", ""),
     ],
-    ids=["orin nano", "x86", "pi 5"],
+    ids=["orin nano", "x86", "ina219", "pi 5"],
 )
 def test_what_a_real_load_takes_of_a_simulated_board(
     tmp_path: Path,
@@ -171,6 +173,29 @@ def test_the_player_knows_what_it_played(tmp_path: Path) -> None:
     assert 0 <= counted < 262_143_328_850
     with pytest.raises(ValueError, match="not within"):
         player.truth.energy_uj(0, begin_ns)
+
+
+def test_events_show_where_boards_show_them(tmp_path: Path) -> None:
+    """A Jetson's counters and clock, and less power at half the clock; a warmer room."""
+    root = trees.plant(tmp_path, trees.ORIN_NANO)
+    begin_ns = time.monotonic_ns()
+    board = Board(leakage_mw_per_c=0.0, warming_s=0.05)
+    with Player(root, board, [], lambda now_ns: now_ns - begin_ns) as player:
+        time.sleep(0.1)
+        player.throttle(0.5)
+        throttled_ns = time.monotonic_ns()
+        player.under_voltage()
+        player.warm_up(85.0)
+        time.sleep(0.4)
+        assert throttling.throttle_events(BoardRoot(root)).value == 2
+        assert (root / trees.CPUFREQ / "scaling_cur_freq").read_text() == "864000\n"
+    until_ns = time.monotonic_ns() - 100_000_000
+    # 4 W, and 5 W of a busy core, of which half the clock takes a quarter.
+    assert player.truth.mean_mw(begin_ns + 50_000_000, throttled_ns - 10_000_000) == pytest.approx(
+        9000, rel=0.05
+    )
+    assert player.truth.mean_mw(throttled_ns, until_ns) == pytest.approx(5250, rel=0.05)
+    assert int((root / trees.ZONE / "temp").read_text()) > 80_000
 
 
 def test_a_sensor_shows_what_its_registers_can(tmp_path: Path) -> None:

@@ -253,6 +253,18 @@ def test_a_meter_that_never_reads_takes_no_window(bench: Bench, says: MeterError
     assert outcome.trace == {}
 
 
+def test_readings_that_fail_void_by_what_is_missing(bench: Bench) -> None:
+    """EAGAIN from the first window on, now and then with a number in between."""
+
+    def failing(at_ns: int) -> float | None:
+        lost = bench.starts_ns and at_ns // (SECOND // 100) % 16
+        return None if lost else bench.power_mw(at_ns)
+
+    outcome = measure(bench, a_plan(max_voided_blocks=0), failing)[0]
+    assert outcome.energy.status == VOID
+    assert dict(outcome.energy.void_reasons) == {"meter_few_readings": 3}
+
+
 def test_a_variant_that_crashes_leaves_the_others_alone(bench: Bench) -> None:
     bench.fail = {0: VariantError("crashed", "the variant's process ended with SIGSEGV")}
     outcomes = measure(bench, a_plan())

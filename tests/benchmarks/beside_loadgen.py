@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import mlperf_loadgen as loadgen  # type: ignore[import-untyped]
+import mlperf_loadgen as loadgen
 import numpy as np
 
 from edgemeter_agent import runtimes

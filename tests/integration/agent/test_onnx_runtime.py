@@ -219,7 +219,7 @@ def test_bench_measures_an_onnx_file(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     (document,) = json.loads(done.stdout)
-    assert document["runtime"]["name"] == "onnxruntime"
+    assert document["runtime"].split()[0] == "onnxruntime"
     assert document["latency"]["p50_ns"] > 0
 
 

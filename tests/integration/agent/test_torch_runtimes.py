@@ -118,7 +118,7 @@ def test_bench_measures_a_file_as_it_is(format_: str, case: str, files: Path) ->
     done = subprocess.run([command, "bench", str(path), *quick], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)[0]
-    assert document["runtime"]["name"] == RUNTIME[format_]
+    assert document["runtime"].split()[0] == RUNTIME[format_]
     assert document["latency"]["p50_ns"] > 0
 
 

@@ -52,6 +52,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("models", nargs="+", metavar="MODEL", help=f"a {' or '.join(FORMAT_OF_SUFFIX)} file")
     parser.add_argument("--samples-dir", metavar="DIR", help="keep the raw samples (.npz) in this folder")
     parser.add_argument("--json", action="store_true", help="print a JSON list, one object a model")
+    parser.add_argument("--details", action="store_true", help="all that was measured of each model")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, and measure nothing")
     state_option.add_to(parser)
     plan_options.add_to(parser)
@@ -89,11 +90,14 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(results, str):
         return _refuse(results)
     sizes_bytes = [Path(model).stat().st_size for model in args.models]
+    by_id = {name: name for name in names}
+    documents = [bench_report.as_json(*each, by_id) for each in zip(names, sizes_bytes, results, strict=True)]
     if args.json:
-        documents = [bench_report.as_json(*each) for each in zip(names, sizes_bytes, results, strict=True)]
         print(json.dumps(documents, indent=2))
     else:
         print(bench_report.as_table(names, sizes_bytes, results))
+    if args.details and not args.json:
+        print(f"\n{bench_report.as_details(documents)}", end="")
     broken = [
         f"{name}: {reason.detail}"
         for name, result in zip(names, results, strict=True)

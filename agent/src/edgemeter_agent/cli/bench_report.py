@@ -1,71 +1,34 @@
-"""Results as a table and as JSON, with the keys that the coordinator's exports have."""
+"""Results as a table, in full, and as JSON with the keys that the coordinator's exports have."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
-
+from edgemeter_protos.report import detail, measured, onboard, units
 from edgemeter_protos.v1 import plan_pb2, result_pb2
 
-MIB = 1024 * 1024
+COMMON = ("model", "size", "p50", "p90", "p99", "vs first")
+LAST = ("load", "first run", "peak memory", "verdict")
 
-_STATES = {
-    result_pb2.VERDICT_STATE_VALID: "valid",
-    result_pb2.VERDICT_STATE_DEGRADED: "degraded",
-    result_pb2.VERDICT_STATE_VOID: "void",
-}
-_ENERGY = {result_pb2.ENERGY_STATUS_NO_METER: "no_meter", result_pb2.ENERGY_STATUS_MEASURED: "measured"}
-_SCENARIOS = {plan_pb2.SCENARIO_SINGLE_STREAM: "single-stream"}
-
-TEXTS = ("governor", "name", "detail", "power_mode", "changes")
-"""Fields of the conditions that are no numbers."""
-
-HEADER = ("model", "size", "p50", "p90", "p99", "vs first", "load", "first run", "peak memory", "verdict")
+_ENERGY_STATES = (result_pb2.ENERGY_STATUS_MEASURED, result_pb2.ENERGY_STATUS_VOID)
 
 
-def as_json(name: str, size_bytes: int, result: result_pb2.Result) -> dict[str, Any]:
-    return {
-        "model": name,
-        "size_bytes": size_bytes,
-        "runtime": {"name": result.runtime.name, "version": result.runtime.version},
-        "profile": result.plan.profile,
-        "latency": _latency(result.latency) if result.HasField("latency") else None,
-        "cold": {"load_ns": result.cold.load_ns, "first_inference_ns": result.cold.first_inference_ns}
-        if result.HasField("cold")
-        else None,
-        "energy": {"status": _ENERGY[result.energy.status], "detail": result.energy.detail},
-        "peak_rss_bytes": result.peak_rss_bytes,
-        "harness_overhead_ns": result.harness_overhead_ns,
-        "conditions": _conditions(result.conditions),
-        "verdict": {
-            "state": _STATES[result.verdict.state],
-            "reasons": [{"code": one.code, "detail": one.detail} for one in result.verdict.reasons],
-        },
-    }
+def as_json(
+    name: str, size_bytes: int, result: result_pb2.Result, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """`names` are the models' by their ids."""
+    return {"model": name, "size_bytes": size_bytes, **measured.measured(result, names)}
 
 
 def as_table(names: Sequence[str], sizes_bytes: Sequence[int], results: Sequence[result_pb2.Result]) -> str:
-    """The first model is the baseline of the column "vs first"."""
-    rows = [HEADER]
+    """The first model is the baseline of the column "vs first". A column of what no model has is left out."""
+    header = (*COMMON, *(title for title, has, _ in _SOMETIMES if any(map(has, results))), *LAST)
+    rows = [header]
     for name, size_bytes, result in zip(names, sizes_bytes, results, strict=True):
-        timed, cold = result.HasField("latency"), result.HasField("cold")
-        rows.append(
-            (
-                name,
-                f"{size_bytes / 1024:.1f} KiB",
-                duration(result.latency.p50_ns) if timed else "-",
-                duration(result.latency.p90_ns) if timed else "-",
-                duration(result.latency.p99_ns) if timed else "-",
-                compared(results[0], result),
-                duration(result.cold.load_ns) if cold else "-",
-                duration(result.cold.first_inference_ns) if cold else "-",
-                f"{result.peak_rss_bytes / MIB:.1f} MiB" if result.peak_rss_bytes else "-",
-                _STATES[result.verdict.state],
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+        sometimes = [text(result) for _, has, text in _SOMETIMES if any(map(has, results))]
+        rows.append((name, units.human_bytes(size_bytes), *_latencies(result), *sometimes, *_last(result)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
@@ -74,53 +37,76 @@ def as_table(names: Sequence[str], sizes_bytes: Sequence[int], results: Sequence
     return "\n".join(lines)
 
 
-def compared(first: result_pb2.Result, other: result_pb2.Result) -> str:
-    """Quotient of the medians; no quotient where the two intervals overlap, which is a cautious test."""
-    if first is other or not first.HasField("latency") or not other.HasField("latency"):
+def as_details(documents: Sequence[dict[str, Any]]) -> str:
+    """All that is known of each model, in sections."""
+    lines: list[str] = []
+    for document in documents:
+        lines += [f"{document['model']}, {units.human_bytes(document['size_bytes'])}"]
+        for section in detail.measured_sections(document):
+            lines += [f"  {section.title}", *(f"    {line}" for line in section.lines)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _latencies(result: result_pb2.Result) -> tuple[str, ...]:
+    timed, latency = result.HasField("latency"), result.latency
+    return (
+        *(units.human_ns(value if timed else None, "-") for value in _percentiles(latency)),
+        compared(result),
+    )
+
+
+def _percentiles(latency: result_pb2.Latency) -> tuple[float, float, float]:
+    return latency.p50_ns, latency.p90_ns, latency.p99_ns
+
+
+def compared(result: result_pb2.Result) -> str:
+    """ "0.29x (0.28-0.31)", from blocks that were measured beside the first model's; "cannot tell"."""
+    comparison = result.comparison
+    if not result.HasField("comparison"):
         return "-"
-    a, b = first.latency, other.latency
-    if a.ci95_low_ns <= b.ci95_high_ns and b.ci95_low_ns <= a.ci95_high_ns:
+    if comparison.outcome == result_pb2.OUTCOME_CANNOT_TELL:
         return "cannot tell"
-    return f"x{b.p50_ns / a.p50_ns:.2f}"
+    return f"{comparison.ratio:.2f}x ({comparison.ci95_low:.2f}-{comparison.ci95_high:.2f})"
 
 
-def duration(ns: float) -> str:
-    """Three digits and a unit: "6.57 us"."""
-    for unit, factor in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        # From where three digits round up to it.
-        if ns >= 0.9995 * factor:
-            return f"{ns / factor:.3g} {unit}" if ns < 1000 * factor else f"{ns / factor:.0f} {unit}"
-    return f"{ns:.0f} ns"
+def _last(result: result_pb2.Result) -> tuple[str, ...]:
+    cold = result.cold if result.HasField("cold") else None
+    return (
+        units.human_ns(cold.load_ns if cold else None, "-"),
+        units.human_ns(cold.first_inference_ns if cold else None, "-"),
+        units.human_bytes(result.peak_rss_bytes or None, "-"),
+        measured.VERDICTS.get(result.verdict.state, "void"),
+    )
 
 
-def _latency(latency: result_pb2.Latency) -> dict[str, Any]:
-    return {
-        "scenario": _SCENARIOS[latency.scenario],
-        "n": latency.samples,
-        "batch_queries": latency.batch_queries,
-        "p50_ns": latency.p50_ns,
-        "p90_ns": latency.p90_ns,
-        "p99_ns": latency.p99_ns,
-        "mean_ns": latency.mean_ns,
-        "min_ns": latency.min_ns,
-        "max_ns": latency.max_ns,
-        "ci95_ns": [latency.ci95_low_ns, latency.ci95_high_ns],
-        "outliers": latency.outliers,
-    }
+def _energy(result: result_pb2.Result) -> str:
+    """Net where the idle board was measured too; the half-width of its 95 % interval as a share."""
+    energy = onboard.energy(result.energy)
+    net = energy["net_uj_per_inference"] is not None
+    value, half = (
+        (energy["net_uj_per_inference"], energy["net_uncertainty_uj"])
+        if net
+        else (energy["gross_uj_per_inference"], energy["gross_uncertainty_uj"])
+    )
+    if energy["status"] != "measured" or value is None:
+        return str(energy["status"]).replace("_", " ")
+    return f"{units.human_uj(value)} {units.plus_minus(value, half)}{'' if net else ' gross'}".strip()
 
 
-def _conditions(conditions: result_pb2.Conditions) -> dict[str, Any]:
-    """As the message has them; what could not be read is absent. 64-bit numbers stay numbers."""
-    plain: dict[str, Any] = _numbers(MessageToDict(conditions, preserving_proto_field_name=True))
-    return plain
+def _samples_per_s(result: result_pb2.Result) -> str:
+    return units.human_rate(result.throughput.samples_per_s or None, "-")
 
 
-def _numbers(value: Any, key: str = "") -> Any:
-    """protobuf's JSON writes 64-bit integers as text."""
-    if isinstance(value, dict):
-        return {name: _numbers(part, name) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_numbers(part, key) for part in value]
-    if isinstance(value, str) and key not in TEXTS:
-        return int(value)
-    return value
+def _queries_per_s(result: result_pb2.Result) -> str:
+    serving = result.serving
+    rate = serving.highest_qps if serving.HasField("highest_qps") else serving.achieved_qps
+    return units.human_rate(rate if result.HasField("serving") else None, "-")
+
+
+_SOMETIMES = (
+    ("samples/s", lambda result: result.HasField("throughput"), _samples_per_s),
+    ("queries/s", lambda result: result.plan.scenario == plan_pb2.SCENARIO_SERVER, _queries_per_s),
+    ("energy/inference", lambda result: result.energy.status in _ENERGY_STATES, _energy),
+)
+"""Title, whether a result has it, how it is shown."""

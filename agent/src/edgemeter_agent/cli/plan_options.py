@@ -43,9 +43,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     for option, _name, metavar, type_, help_ in OPTIONS:
         group.add_argument(option, metavar=metavar, type=type_, help=help_)
     group.add_argument("--affinity", metavar="CPUS", help="processors that the model may use: 2,3")
-    group.add_argument(
-        "--require-energy", action="store_true", help="measure nothing without a meter"
-    )
+    group.add_argument("--require-energy", action="store_true", help="measure nothing without a meter")
 
 
 def plan_of(args: argparse.Namespace) -> plan_pb2.Plan:

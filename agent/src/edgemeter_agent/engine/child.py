@@ -27,7 +27,7 @@ from edgemeter_agent.engine.loop import no_garbage_collection, warm_up
 from edgemeter_agent.engine.pipes import read_message, take_stdio, write_message
 from edgemeter_agent.engine.scenarios import scenario_of
 from edgemeter_agent.engine.window import REWARM_QUERIES, take_window
-from edgemeter_agent.runtimes import LoadedModel, LoadOptions, kind, loader
+from edgemeter_agent.runtimes import LoadedModel, LoadOptions, arena_detail, kind, loader
 from edgemeter_protos.v1 import device_pb2, engine_pb2, variant_pb2
 
 
@@ -70,15 +70,13 @@ class Variant:
         model = load(request.artifact_path, self._options)
         load_ns = time.perf_counter_ns() - begin
         self._loaded = model
-        arena_bytes = model.arena_bytes()
-        told = "gives no account of" if arena_bytes is None else "accounts for"
         return engine_pb2.ChildReply(
             loaded=engine_pb2.ChildLoaded(
                 runtime=device_pb2.RuntimeFacts(name=request.runtime, ran_on=model.ran_on),
                 signature=model.signature,
                 load_ns=load_ns,
-                arena_bytes=arena_bytes,
-                arena_detail=f"{request.runtime} {told} its tensors",
+                arena_bytes=model.arena_bytes(),
+                arena_detail=arena_detail(kind(request.runtime)),
                 cpus=allowed_cpus(),
                 imported_peak_rss_bytes=imported_peak_rss_bytes,
             )
@@ -94,6 +92,8 @@ class Variant:
         first_inference_ns = _time_once(model.query)
         peak = peak_rss_bytes()
         if not request.path:
+            # Outputs of another batch are refused here, where no comparison would find them.
+            model.outputs()
             checked = engine_pb2.ChildGoldenChecked(
                 matches=True, first_inference_ns=first_inference_ns, peak_rss_bytes=peak
             )

@@ -64,7 +64,7 @@ class SustainPhase:
         points = list(done.points)
         if trace is not None:
             add_power(points, done.begin_ns, trace)
-        record.sustained = summarize_sustained(done.end_ns - done.begin_ns, points, plan.seed)
+        record.sustained = summarize_sustained(done.end_ns - done.begin_ns, points)
 
 
 def add_power(points: Sequence[result_pb2.SustainedPoint], begin_ns: int, trace: Trace) -> None:

@@ -12,7 +12,7 @@ NONE = "-"
 
 def size(size_bytes: int) -> str:
     """Decimal units: "93.1 kB"."""
-    from edgemeter_coordinator.report.units import human_bytes
+    from edgemeter_protos.report.units import human_bytes
 
     return human_bytes(size_bytes)
 

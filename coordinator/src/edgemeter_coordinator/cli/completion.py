@@ -31,6 +31,6 @@ def complete_step(incomplete: str) -> list[str]:
 
 def complete_scenario(incomplete: str) -> list[str]:
     """How queries may arrive."""
-    from edgemeter_coordinator.report.exported_times import SCENARIOS
+    from edgemeter_protos.report.times import SCENARIOS
 
     return [name for name in SCENARIOS.values() if name.startswith(incomplete)]

@@ -96,9 +96,9 @@ def rows(board: lab_pb2.Device) -> list[tuple[str, ...]]:
 
 def _own(device: str, meter: device_pb2.MeterFacts) -> tuple[str, ...]:
     from edgemeter_coordinator.cli import cells
-    from edgemeter_coordinator.report import detail_power, exported_board, units
+    from edgemeter_protos.report import detail_power, onboard, units
 
-    facts = exported_board.meter(meter)
+    facts = onboard.meter(meter)
     calibrated = (
         detail_power.calibration(facts["calibrated_gain"], facts["calibrated_offset_mw"])
         if detail_power.is_calibrated(facts)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from edgemeter_coordinator.report import exported_board, exported_times, plan_view
+from edgemeter_coordinator.report import plan_view
 from edgemeter_coordinator.report.numbers import bits_per_weight, sparsity
 from edgemeter_protos import preprocessing as how
+from edgemeter_protos.report import onboard, times
 from edgemeter_protos.v1 import device_pb2, lab_pb2, variant_pb2
 
 Record = dict[str, Any]
@@ -209,7 +210,7 @@ def facts(one: device_pb2.DeviceFacts) -> Record:
             }
             for runtime in one.runtimes
         ],
-        "meters": [exported_board.meter(meter) for meter in one.meters],
+        "meters": [onboard.meter(meter) for meter in one.meters],
         "observables": [
             {"name": each.name, "available": each.available, "detail": each.detail}
             for each in one.observables
@@ -242,9 +243,9 @@ def attached_meter(one: lab_pb2.AttachedMeter) -> Record:
 
 def meters(one: lab_pb2.Device) -> list[Record]:
     """A board's own, then what was attached: of that the coordinator knows no more than how it is reached."""
-    nothing = exported_board.meter(device_pb2.MeterFacts(), there=False)
+    nothing = onboard.meter(device_pb2.MeterFacts(), there=False)
     own = [
-        {"device": one.name, "spec": None, "attached": False, **exported_board.meter(each)}
+        {"device": one.name, "spec": None, "attached": False, **onboard.meter(each)}
         for each in one.facts.meters
     ]
     return own + [{"device": one.name, "spec": each.spec, "attached": True, **nothing} for each in one.meters]
@@ -259,7 +260,7 @@ def study(one: lab_pb2.Study) -> Record:
         "model": {"name": one.model_name, "digest": one.model_digest},
         "dataset": {"name": one.dataset_name, "digest": one.dataset_digest} if one.dataset_digest else None,
         "profile": one.plan.profile,
-        "plan": exported_times.plan(one.plan),
+        "plan": times.plan(one.plan),
         # On each board; slow models, voided blocks and waiting for a quiet board come on top.
         "measuring_at_least_ns": {
             "blocks": least.blocks_ns,

@@ -85,8 +85,8 @@ def show(
 ) -> None:
     """Shows all that is known of a variant: percentiles, energy, memory, operators, a sustained load."""
     from edgemeter_coordinator.report import export as exports
-    from edgemeter_coordinator.report.detail import sections
     from edgemeter_coordinator.sdk.choosing import chosen
+    from edgemeter_protos.report.detail import sections
 
     with where.connect() as lab:
         responses = chosen(lab.study(study).responses(), recipe, device)

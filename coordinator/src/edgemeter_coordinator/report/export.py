@@ -8,21 +8,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
-from edgemeter_coordinator.report import exported_board, exported_times
-from edgemeter_coordinator.report.absent import Exported
 from edgemeter_coordinator.report.numbers import bits_per_weight
 from edgemeter_protos import plans
+from edgemeter_protos.report.absent import Exported
+from edgemeter_protos.report.measured import measured
 from edgemeter_protos.v1 import lab_pb2, result_pb2
-
-VERDICTS: Mapping[int, str] = {
-    result_pb2.VERDICT_STATE_VALID: "valid",
-    result_pb2.VERDICT_STATE_DEGRADED: "degraded",
-    result_pb2.VERDICT_STATE_VOID: "void",
-}
 
 # Columns that a spreadsheet gets as JSON text, since their length differs from row to row.
 OPEN_COLUMNS = (
@@ -103,9 +97,6 @@ def _exported(response: lab_pb2.ListResultsResponse) -> Exported:
         "model": response.study.model_name,
         "recipe": manifest.recipe,
         "format": manifest.format,
-        "runtime": f"{result.runtime.name} {result.runtime.version}".strip() or None,
-        "ran_on": result.runtime.ran_on or None,
-        "plan": exported_times.plan(result.plan),
         "size_bytes": manifest.size_bytes,
         "compressed_bytes": manifest.compressed_size_bytes,
         "parameters": manifest.parameters,
@@ -113,27 +104,7 @@ def _exported(response: lab_pb2.ListResultsResponse) -> Exported:
         "macs": manifest.macs or None,
         "bits_per_weight": bits_per_weight(manifest),
         "quality": _quality(response),
-        "latency": exported_times.latency(result),
-        "throughput": exported_times.throughput(result.throughput),
-        "serving": exported_times.serving(result),
-        "comparison": exported_times.comparison(result, recipes),
-        "cold": exported_times.cold(result.cold),
-        "energy": exported_board.energy(result.energy),
-        "peak_rss_bytes": result.peak_rss_bytes or None,
-        "memory": exported_board.memory(result),
-        "operators": exported_times.operators(result),
-        "sustained": exported_times.sustained(result),
-        "harness_overhead_ns": result.harness_overhead_ns or None,
-        "conditions": exported_board.conditions(result.conditions),
-        "raw": {
-            "samples_digest": result.samples_digest or None,
-            "outputs_digest": result.outputs_digest or None,
-            "trace_digest": result.trace_digest or None,
-        },
-        "verdict": {
-            "state": VERDICTS.get(result.verdict.state, "void"),
-            "reasons": [{"code": reason.code, "detail": reason.detail} for reason in result.verdict.reasons],
-        },
+        **measured(result, recipes),
     }
 
 

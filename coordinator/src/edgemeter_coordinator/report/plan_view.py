@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgemeter_coordinator.report.exported_times import SCENARIOS
-from edgemeter_coordinator.report.units import human_ns, human_rate
+from edgemeter_protos.report.times import SCENARIOS
+from edgemeter_protos.report.units import human_ns, human_rate
 from edgemeter_protos.v1 import plan_pb2
 
 PROCESS_START_NS = 1_000_000_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgemeter_coordinator.report import exported_board
-from edgemeter_coordinator.report.export import VERDICTS
-from edgemeter_coordinator.report.exported_times import OUTCOMES, SCENARIOS
+from edgemeter_protos.report import onboard
+from edgemeter_protos.report.measured import VERDICTS
+from edgemeter_protos.report.times import OUTCOMES, SCENARIOS
 from edgemeter_protos.v1 import lab_pb2, result_pb2
 
 
@@ -66,7 +66,7 @@ def rows(responses: Iterable[lab_pb2.ListResultsResponse]) -> list[Row]:
 
 def _row(response: lab_pb2.ListResultsResponse, baseline: lab_pb2.ListResultsResponse | None) -> Row:
     manifest, result = response.manifest, response.result
-    latency, energy = result.latency, exported_board.energy(result.energy)
+    latency, energy = result.latency, onboard.energy(result.energy)
     timed = latency.samples > 0
     bounded = timed and latency.ci95_high_ns > 0
     scored = response.HasField("device_quality") and response.device_quality.samples > 0

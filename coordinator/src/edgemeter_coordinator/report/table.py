@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from edgemeter_coordinator.report import units
 from edgemeter_coordinator.report.rows import Row, rows
+from edgemeter_protos.report import units
 
 __all__ = ["NOT_MEASURED", "WIDE", "Row", "render", "rows"]
 

@@ -47,13 +47,19 @@ VOID = result_pb2.Result(
 
 
 def test_json_has_the_keys_of_an_export_and_whole_numbers_stay_numbers() -> None:
-    document = bench_report.as_json("a.tflite", 4096, result(1000.0, 990.0, 1010.0))
+    document = bench_report.as_json("a.tflite", 4096, result(1000.0, 990.0, 1010.0), {})
     assert document["latency"]["ci95_ns"] == [990.0, 1010.0]
     assert document["latency"]["scenario"] == "single-stream"
     assert document["latency"]["n"] == 1000
-    assert document["cold"] == {"load_ns": 1_500_000, "first_inference_ns": 20_000}
-    assert document["energy"] == {"status": "no_meter", "detail": "no meter on this board"}
-    assert document["conditions"]["before"] == {"monotonic_ns": 2**60, "governor": "performance"}
+    assert (document["cold"]["load_ns"], document["cold"]["first_inference_ns"]) == (1_500_000, 20_000)
+    assert (document["energy"]["status"], document["energy"]["detail"]) == (
+        "no_meter",
+        "no meter on this board",
+    )
+    assert document["energy"]["net_uj_per_inference"] is None
+    assert document["conditions"]["before"]["monotonic_ns"] == 2**60
+    assert document["conditions"]["before"]["governor"] == "performance"
+    assert document["conditions"]["before"]["frequency_hz"] is None
     assert document["conditions"]["void_reasons"] == {"steal": 2}
     assert document["verdict"] == {
         "state": "degraded",
@@ -66,44 +72,71 @@ def test_texts_among_the_conditions_stay_texts() -> None:
     measured.conditions.changes.append("power mode 25W, then 15W")
     measured.conditions.before.power_mode = "25W"
     measured.conditions.before.zones_millicelsius["cpu-thermal"] = 48_000
-    conditions = bench_report.as_json("a.tflite", 4096, measured)["conditions"]
+    conditions = bench_report.as_json("a.tflite", 4096, measured, {})["conditions"]
     assert conditions["changes"] == ["power mode 25W, then 15W"]
     assert conditions["before"]["power_mode"] == "25W"
     assert conditions["before"]["zones_millicelsius"] == {"cpu-thermal": 48_000}
 
 
 def test_json_of_what_was_not_measured_is_null_and_not_zero() -> None:
-    document = bench_report.as_json("a.tflite", 4096, VOID)
-    assert document["latency"] is None
-    assert document["cold"] is None
+    document = bench_report.as_json("a.tflite", 4096, VOID, {})
+    assert document["latency"]["p50_ns"] is None
+    assert document["latency"]["n"] is None
+    assert document["cold"]["load_ns"] is None
+    assert document["throughput"]["samples_per_s"] is None
     assert document["verdict"]["state"] == "void"
+
+
+def against_first(ratio: float, outcome: result_pb2.Outcome.ValueType) -> result_pb2.Comparison:
+    return result_pb2.Comparison(
+        baseline_variant_id="a", ratio=ratio, ci95_low=0.9 * ratio, ci95_high=1.1 * ratio, outcome=outcome
+    )
 
 
 def test_the_table() -> None:
     results = [result(2000, 1990, 2010), result(1000, 990, 1010), result(2005, 1995, 2015), VOID]
+    results[1].comparison.CopyFrom(against_first(0.5, result_pb2.OUTCOME_FASTER))
+    results[2].comparison.CopyFrom(against_first(1.0, result_pb2.OUTCOME_CANNOT_TELL))
     lines = bench_report.as_table(["a", "b", "c", "d"], [2048] * 4, results).splitlines()
     assert lines[0].split("  ")[0] == "model"
-    assert "x0.50" in lines[2]
+    assert " ".join(lines[0].split()).endswith("p99 vs first load first run peak memory verdict")
+    assert " ".join(lines[1].split()).startswith("a 2.05 kB 2.00 µs 4.00 µs 6.00 µs - 1.50 ms")
+    assert "0.50x (0.45-0.55)" in lines[2]
     assert "cannot tell" in lines[3]
-    assert lines[4].split()[-1] == "void"
+    assert lines[4].split() == ["d", "2.05", "kB", *"-------", "void"]
     assert lines[-1] == "d: load_failed: no model"
 
 
-@pytest.mark.parametrize(
-    ("ns", "text"),
-    [
-        (0, "0 ns"),
-        (139.4, "139 ns"),
-        (6567, "6.57 us"),
-        (999_999, "1 ms"),
-        (1_500_000, "1.5 ms"),
-        (39.4e6, "39.4 ms"),
-        (2.5e9, "2.5 s"),
-        (5e12, "5000 s"),
-    ],
-)
-def test_durations(ns: float, text: str) -> None:
-    assert bench_report.duration(ns) == text
+def test_the_table_has_columns_of_what_was_measured() -> None:
+    offline, served, powered = (result(2000, 1990, 2010) for _ in range(3))
+    offline.throughput.samples_per_s = 1234.5
+    served.plan.scenario = plan_pb2.SCENARIO_SERVER
+    served.serving.achieved_qps, served.serving.highest_qps = 40.0, 42.0
+    powered.energy.CopyFrom(
+        result_pb2.Energy(
+            status=result_pb2.ENERGY_STATUS_MEASURED,
+            gross_uj_per_inference=2000,
+            net_uj_per_inference=1500,
+            net_uncertainty_uj=30,
+            idle_before_mw=100,
+        )
+    )
+    results = [offline, served, powered]
+    lines = bench_report.as_table(["a", "b", "c"], [2048] * 3, results).splitlines()
+    for title in ("samples/s", "queries/s", "energy/inference"):
+        assert title in lines[0]
+    assert "1,234" in lines[1]
+    assert "42" in lines[2]
+    assert "no meter" in lines[2]
+    assert "1.50 mJ ±2.0%" in lines[3]
+
+
+def test_all_of_a_model_in_sections() -> None:
+    document = bench_report.as_json("a.tflite", 4096, result(1000.0, 990.0, 1010.0), {})
+    text = bench_report.as_details([document])
+    assert text.startswith("a.tflite, 4.10 kB\n  latency\n")
+    assert "not measured: no meter on this board" in text
+    assert "steal 2" in text
 
 
 def arguments(*typed: str) -> argparse.Namespace:

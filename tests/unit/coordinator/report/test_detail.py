@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgemeter_coordinator.report import export
-from edgemeter_coordinator.report.detail import TOP_OPERATORS, sections
+from edgemeter_protos.report.detail import TOP_OPERATORS, sections
 from edgemeter_protos.v1 import lab_pb2, result_pb2
 from tests.unit.coordinator.report.measured import measured, void_energy
 from tests.unit.coordinator.report.responses import full, nothing_measured

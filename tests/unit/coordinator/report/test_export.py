@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from edgemeter_coordinator.report import export
-from edgemeter_coordinator.report.exported_board import ENERGY_COUNTS, ENERGY_NUMBERS
+from edgemeter_protos.report.onboard import ENERGY_COUNTS, ENERGY_NUMBERS
 from edgemeter_protos.v1 import lab_pb2
 from tests.unit.coordinator.report.measured import measured, void_energy
 from tests.unit.coordinator.report.responses import full, nothing_measured

@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from edgemeter_coordinator.report import table, units
+from edgemeter_coordinator.report import table
+from edgemeter_protos.report import units
 from edgemeter_protos.v1 import result_pb2
 from tests.unit.coordinator.report.measured import measured, void_energy
 from tests.unit.coordinator.report.responses import full, nothing_measured

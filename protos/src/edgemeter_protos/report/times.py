@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgemeter_coordinator.report.absent import Exported, all_present, interval, non_zero, present, taken
 from edgemeter_protos import plans
+from edgemeter_protos.report.absent import Exported, all_present, interval, non_zero, present, taken
 from edgemeter_protos.v1 import plan_pb2, result_pb2
 
 SCENARIOS: Mapping[int, str] = {number: name for name, number in plans.SCENARIOS.items()}

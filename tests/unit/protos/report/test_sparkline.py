@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemeter_coordinator.report.sparkline import BARS, GAP, grouped, marker, sparkline
+from edgemeter_protos.report.sparkline import BARS, GAP, grouped, marker, sparkline
 
 
 @pytest.mark.parametrize(

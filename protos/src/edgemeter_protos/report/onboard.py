@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgemeter_coordinator.report.absent import Exported, all_present, non_zero, taken
+from edgemeter_protos.report.absent import Exported, all_present, non_zero, taken
 from edgemeter_protos.v1 import device_pb2, result_pb2
 
 ENERGY_STATUSES: Mapping[int, str] = {

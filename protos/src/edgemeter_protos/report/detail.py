@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgemeter_coordinator.report import detail_power, units
-from edgemeter_coordinator.report.absent import Exported
-from edgemeter_coordinator.report.lines import line
-from edgemeter_coordinator.report.sparkline import marker, sparkline
-from edgemeter_coordinator.report.units import NOT_MEASURED, human_bytes, human_ns
+from edgemeter_protos.report import detail_power, units
+from edgemeter_protos.report.absent import Exported
+from edgemeter_protos.report.lines import line
+from edgemeter_protos.report.sparkline import marker, sparkline
+from edgemeter_protos.report.units import NOT_MEASURED, human_bytes, human_ns
 
 TOP_OPERATORS = 10
 _OUTCOMES = {"faster": "faster", "slower": "slower", "cannot_tell": "cannot tell"}
@@ -29,19 +29,28 @@ class Section:
 
 def sections(one: Exported) -> list[Section]:
     """All that there is to know of one variant on one device, the verdict first."""
-    makers: tuple[tuple[str, Callable[[Exported], list[str]]], ...] = (
-        ("verdict", _verdict),
-        ("quality", _quality),
-        ("latency", _latency),
-        ("serving", _serving),
-        ("against the baseline", _comparison),
-        ("cold start", _cold),
-        ("energy", lambda each: detail_power.energy(each["energy"])),
-        ("memory", _memory),
-        ("operators", _operators),
-        ("sustained", _sustained),
-        ("conditions", _conditions),
+    return [*_made(one, (("verdict", _verdict), ("quality", _quality))), *measured_sections(one)]
+
+
+def measured_sections(one: Exported) -> list[Section]:
+    """Without what only a coordinator knows: which device it was, and quality."""
+    return _made(
+        one,
+        (
+            ("latency", _latency),
+            ("serving", _serving),
+            ("against the baseline", _comparison),
+            ("cold start", _cold),
+            ("energy", lambda each: detail_power.energy(each["energy"])),
+            ("memory", _memory),
+            ("operators", _operators),
+            ("sustained", _sustained),
+            ("conditions", _conditions),
+        ),
     )
+
+
+def _made(one: Exported, makers: Sequence[tuple[str, Callable[[Exported], list[str]]]]) -> list[Section]:
     made = [Section(title=title, lines=make(one)) for title, make in makers]
     return [section for section in made if section.lines]
 

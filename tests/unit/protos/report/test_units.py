@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edgemeter_coordinator.report import units
+from edgemeter_protos.report import units
 
 
 @pytest.mark.parametrize(

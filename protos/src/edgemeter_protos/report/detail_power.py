@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edgemeter_coordinator.report import units
-from edgemeter_coordinator.report.absent import Exported
-from edgemeter_coordinator.report.lines import line
-from edgemeter_coordinator.report.units import NOT_MEASURED, human_mw, human_uj
+from edgemeter_protos.report import units
+from edgemeter_protos.report.absent import Exported
+from edgemeter_protos.report.lines import line
+from edgemeter_protos.report.units import NOT_MEASURED, human_mw, human_uj
 
 _ABSENT = {
     "no_meter": "no meter on this board",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from edgemeter_agent.link.fetching import CompressedBlob
@@ -39,15 +38,16 @@ def engine_job(
         ],
         evaluation_path=str(files[evaluation]) if evaluation else "",
         work_dir=str(work_dir),
-        meters=allowed_meters(assignment.meters, allow_exec_meters),
+        meters=[spec for spec in assignment.meters if allowed(spec, allow_exec_meters)],
+        refused_meters=[spec for spec in assignment.meters if not allowed(spec, allow_exec_meters)],
         calibrations_dir=str(calibrations_dir),
     )
 
 
-def allowed_meters(specs: Sequence[str], allow_exec: bool) -> list[str]:
-    """What users attached, without programs to run where this board's operator has not allowed them: whoever
-    may attach a meter could else run anything here."""
-    return [spec for spec in specs if allow_exec or not spec.startswith(EXEC)]
+def allowed(meter_spec: str, allow_exec: bool) -> bool:
+    """Programs are meters only where this board's operator has allowed them: whoever may attach a meter could
+    else run anything here."""
+    return allow_exec or not meter_spec.startswith(EXEC)
 
 
 def wanted_blobs(assignment: fleet_pb2.Assignment) -> list[str]:

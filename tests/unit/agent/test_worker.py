@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemeter_agent.assignment import allowed_meters, compressed_blobs, engine_job, wanted_blobs
+from edgemeter_agent.assignment import compressed_blobs, engine_job, wanted_blobs
 from edgemeter_agent.attempts import AttemptKey
 from edgemeter_agent.link.effects import KillAttempt
 from edgemeter_agent.link.fetching import CompressedBlob
@@ -129,10 +129,16 @@ def test_what_may_be_fetched_compressed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("allow", "kept"),
-    [(False, ["remote:host:7420"]), (True, ["exec:watts --fast", "remote:host:7420"])],
+    ("allow", "read", "refused"),
+    [
+        (False, ["remote:host:7420"], ["exec:watts --fast"]),
+        (True, ["exec:watts --fast", "remote:host:7420"], []),
+    ],
 )
 def test_programs_of_others_are_meters_only_where_the_operator_allows_them(
-    allow: bool, kept: list[str]
+    allow: bool, read: list[str], refused: list[str]
 ) -> None:
-    assert allowed_meters(["exec:watts --fast", "remote:host:7420"], allow) == kept
+    assignment = fleet_pb2.Assignment(meters=["exec:watts --fast", "remote:host:7420"])
+    job = engine_job(assignment, {}, Path("/work"), calibrations_dir=Path("/c"), allow_exec_meters=allow)
+    assert job.meters == read
+    assert job.refused_meters == refused

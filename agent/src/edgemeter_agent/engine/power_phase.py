@@ -24,6 +24,8 @@ from edgemeter_agent.engine.sizing import guess_peak_bytes, holds_all
 from edgemeter_agent.engine.variant_process import VariantProcess
 from edgemeter_agent.meters import Meter, MeterError, registry
 
+EXEC_REFUSED = "this board runs no programs as meters; `edgemeter-agent run --allow-exec-meters` allows it"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenMeter:
@@ -44,16 +46,17 @@ def chosen_meter(context: JobContext) -> Iterator[ChosenMeter]:
         yield ChosenMeter(meter=None, why_none="the plan asks for no energy")
         return
     calibrations = Path(context.job.calibrations_dir) if context.job.calibrations_dir else None
+    refused = [f"{spec}: {EXEC_REFUSED}" for spec in context.job.refused_meters]
     found = registry.find(context.board, context.job.meters, calibrations)
     try:
         meter = registry.choose(found, plan.meter)
-        why_none = "; ".join(filter(None, [NO_METER, registry.why_none(found)]))
+        why_none = "; ".join(filter(None, [NO_METER, registry.why_none(found), *refused]))
         if meter is None and plan.require_energy:
             raise JobError(f"the plan requires energy: {why_none}")
         registry.close(found, but=meter)
         yield ChosenMeter(meter=meter, why_none="" if meter else why_none)
     except MeterError as error:
-        raise JobError(error.detail) from None
+        raise JobError("; ".join([error.detail, *refused])) from None
     finally:
         registry.close(found)
 

@@ -36,6 +36,7 @@ class EngineJob(_message.Message):
     WORK_DIR_FIELD_NUMBER: _builtins.int
     METERS_FIELD_NUMBER: _builtins.int
     CALIBRATIONS_DIR_FIELD_NUMBER: _builtins.int
+    REFUSED_METERS_FIELD_NUMBER: _builtins.int
     evaluation_path: _builtins.str
     """.npz of EvaluationInputs; empty for none."""
     work_dir: _builtins.str
@@ -50,6 +51,10 @@ class EngineJob(_message.Message):
     def meters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Meters beside the board's own, as `edgemeter-agent meter` takes them: "exec:PROGRAM", "remote:HOST:PORT"."""
 
+    @_builtins.property
+    def refused_meters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Attached, and not to be read: this board's operator has not allowed programs as meters."""
+
     def __init__(
         self,
         *,
@@ -59,10 +64,11 @@ class EngineJob(_message.Message):
         work_dir: _builtins.str = ...,
         meters: _abc.Iterable[_builtins.str] | None = ...,
         calibrations_dir: _builtins.str = ...,
+        refused_meters: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibrations_dir", b"calibrations_dir", "evaluation_path", b"evaluation_path", "meters", b"meters", "plan", b"plan", "variants", b"variants", "work_dir", b"work_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibrations_dir", b"calibrations_dir", "evaluation_path", b"evaluation_path", "meters", b"meters", "plan", b"plan", "refused_meters", b"refused_meters", "variants", b"variants", "work_dir", b"work_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -17,6 +17,10 @@ class Echo:
     """Outputs are the prepared inputs, added up over all but the batch: what went in can be seen."""
 
     signature = variant_pb2.Signature()
+    ran_on = "nothing"
+
+    def arena_bytes(self) -> int | None:
+        return None
 
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []

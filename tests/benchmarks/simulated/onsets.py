@@ -58,8 +58,8 @@ def bump(begin: float, end: float, height: float) -> Shape:
 def found(shape: Shape, correlation: float, sd: float, runs: int, points: int = POINTS) -> list[int | None]:
     random = np.random.default_rng(5)
     return [
-        slowed_from(MEDIAN_NS * np.exp(shape(points) + autoregressive(random, points, correlation, sd)), run)
-        for run in range(runs)
+        slowed_from(MEDIAN_NS * np.exp(shape(points) + autoregressive(random, points, correlation, sd)))
+        for _ in range(runs)
     ]
 
 

@@ -7,16 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from edgemeter_agent.statistics.bootstrap import Block, draw, resampled_percentiles
+from edgemeter_agent.statistics.bootstrap import (
+    LEAST_NS,
+    Block,
+    draw,
+    resampled_percentiles,
+    spread_apart,
+)
 from edgemeter_agent.statistics.distributions import student_t_quantile
 from edgemeter_agent.statistics.order_statistics import Bounds, order_statistic_interval
 from edgemeter_agent.statistics.percentiles import percentile
 
 __all__ = ["Block", "Interval", "median_interval", "percentile_interval", "percentile_intervals", "t_975"]
 
-LEAST_NS = 1e-9
-"""Stands for a latency of 0, which has no logarithm."""
+
+MEDIAN = 50.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,33 +37,44 @@ def percentile_intervals(blocks: Sequence[Block], percents: Sequence[float], see
 
     Samples of one process are more alike than samples of two (address layout, allocation: Kalibera & Jones,
     "Rigorous Benchmarking in Reasonable Time", ISMM 2013), so single samples must not be resampled. The
-    spread of the log percentile is that of a hierarchical bootstrap, widened by Student's t for the few
-    processes that there are (`Drawing.half_width`): percentile * exp(+-t * s). With one process the blocks
-    take the processes' place, and nothing is known of how processes differ; with one block nothing is known
-    of how blocks differ.
+    spread of the log percentile is that of a bootstrap of the processes, widened by Student's t for the few
+    that there are (`draw`, `Drawing.half_width`): percentile * exp(+-t * s). With one process the blocks take
+    the processes' place, and nothing is known of how processes differ; with one block nothing is known of how
+    blocks differ.
 
-    A bootstrap of the few samples in a tail sees too little of it. So each end is at least as far out as that
+    Two things make the interval of a percentile in the tail wider. Its bootstrap is taken of levels that are
+    spread apart (`spread_apart`), and its interval reaches around the percentile of these, too. And a
+    bootstrap of the few samples in a tail sees too little of it, so each end is at least as far out as that
     of the order statistics of the pooled samples, and None where these can't give it.
+
+    In simulations (tests/benchmarks/simulations.py) it covers the truth in 95 % of jobs or more, but for p90
+    and p95 where processes differ as much as single queries do: there it is about 90 %, since three or five
+    levels tell little of how far all of them reach.
 
     Raises ValueError for no samples.
     """
     blocks = [block for block in blocks if block.samples.size]
     if not blocks:
         raise ValueError("no samples to give an interval of")
-    ordered = np.sort(np.concatenate([block.samples for block in blocks]).astype(np.float64))
+    ordered = _pooled(blocks)
     by_order = [order_statistic_interval(ordered, percent) for percent in percents]
     if len(blocks) == 1:
         return by_order
     drawing = draw([block.process for block in blocks], seed)
-    logs = np.log(np.maximum(resampled_percentiles(blocks, drawing, percents), LEAST_NS))
+    apart = spread_apart(blocks)
+    spread = _pooled(apart)
     intervals = []
-    for column, (percent, ends) in enumerate(zip(percents, by_order, strict=True)):
-        value = max(percentile(ordered, percent), LEAST_NS)
-        factor = math.exp(min(drawing.half_width(logs[:, column]), 700.0))
+    for percent, ends in zip(percents, by_order, strict=True):
+        tail = percent != MEDIAN
+        values = resampled_percentiles(apart if tail else blocks, drawing, percent)
+        factor = math.exp(min(drawing.half_width(np.log(np.maximum(values, LEAST_NS))), 700.0))
+        around = [max(percentile(ordered, percent), LEAST_NS)]
+        if tail:
+            around.append(max(percentile(spread, percent), LEAST_NS))
         intervals.append(
             Bounds(
-                low=None if ends.low is None else min(ends.low, value / factor),
-                high=None if ends.high is None else max(ends.high, value * factor),
+                low=None if ends.low is None else min(ends.low, min(around) / factor),
+                high=None if ends.high is None else max(ends.high, max(around) * factor),
             )
         )
     return intervals
@@ -70,7 +88,7 @@ def percentile_interval(blocks: Sequence[Block], percent: float, seed: int) -> B
 def median_interval(blocks: Sequence[Block], seed: int) -> Interval:
     """The interval of the median: see percentile_intervals. An end that fewer than 6 samples can't give is
     the smallest or the largest of them."""
-    ends = percentile_interval(blocks, 50, seed)
+    ends = percentile_interval(blocks, MEDIAN, seed)
     smallest = min(float(block.samples.min()) for block in blocks if block.samples.size)
     largest = max(float(block.samples.max()) for block in blocks if block.samples.size)
     return Interval(
@@ -82,3 +100,8 @@ def median_interval(blocks: Sequence[Block], seed: int) -> Interval:
 def t_975(freedom: int) -> float:
     """Student's t, 97.5 % quantile. Raises ValueError for less than one degree of freedom."""
     return student_t_quantile(0.975, freedom)
+
+
+def _pooled(blocks: Sequence[Block]) -> npt.NDArray[np.float64]:
+    """All samples, sorted."""
+    return np.sort(np.concatenate([block.samples for block in blocks]).astype(np.float64))

@@ -13,13 +13,12 @@ from edgemeter_protos.v1 import result_pb2
 
 ALPHA = 0.05
 """False alarms, where latency varies and never slows down for good."""
-EARLIER_ALPHA = 0.01
-"""Of a change before the one that was found."""
-MAX_POINTS = 600
+MAX_POINTS = 300
 """Longer series are looked at in groups of neighbours."""
-MIN_RISE = 0.02
+LEAST_RISE = math.log(1.02)
 """A smaller rise is not worth a word: two runs of one model on one board differ by as much."""
-MAX_CUTS = 4
+START_SHARE = 0.25
+"""Of the points: a faster level after them, and then a slower one, is a slow start and then a slowing."""
 
 ENDS_POINTS = 5
 FREQUENCY_FALL = 0.02
@@ -33,7 +32,7 @@ Values = npt.NDArray[np.float64]
 
 
 def summarize_sustained(
-    duration_ns: int, points: Sequence[result_pb2.SustainedPoint], seed: int = 0
+    duration_ns: int, points: Sequence[result_pb2.SustainedPoint]
 ) -> result_pb2.Sustained:
     """All that a result says of a sustained load. Points in the order of time; one without queries is kept
     and says nothing. First and last p50 are medians over a few points at either end."""
@@ -45,36 +44,40 @@ def summarize_sustained(
     ends = min(ENDS_POINTS, max(len(timed) // 4, 1))
     sustained.first_p50_ns = float(np.median(p50[:ends]))
     sustained.last_p50_ns = float(np.median(p50[-ends:]))
-    start = slowed_from(p50, seed)
+    start = slowed_from(p50)
     if start is not None:
         sustained.slowed_after_ns = timed[start].at_ns
         sustained.slowed_because = slowed_because(timed, start)
     return sustained
 
 
-def slowed_from(p50_ns: npt.ArrayLike, seed: int = 0) -> int | None:
+def slowed_from(p50_ns: npt.ArrayLike) -> int | None:
     """Index of the first point from which latency was higher for good; None where it was not.
 
-    A rise is believed at 5 % (change.find_change), if it is 2 % at least and still there in the end. A change
-    that goes down (a slow start) or does not last is cut off and the rest looked at again. Before a rise an
-    earlier one is looked for, at 1 %: boards throttle in steps. Nothing is said of fewer than 12 points.
+    Latency changed if change.find_change says so at 5 %. It rose for good if the levels to the end are 2 %
+    above the first at least; or, after a slow start, the last is 2 % above the one in the middle. Nothing is
+    said of fewer than 20 points.
     """
     values = np.log(np.asarray(p50_ns, np.float64))
     group = max(math.ceil(len(values) / MAX_POINTS), 1)
     if group > 1:
         whole = len(values) // group
         values = np.median(values[: whole * group].reshape(whole, group), axis=1)
-    random = np.random.default_rng(seed)
-    begin = 0
-    for _ in range(MAX_CUTS):
-        change = find_change(values[begin:], ALPHA, random)
-        if change is None:
-            return None
-        onset = begin + change.start
-        if change.upward and _lasts(values[begin:], change.start):
-            return group * _earliest(values, begin, onset, random)
-        begin = onset
-    return None
+    change = find_change(values, ALPHA)
+    if change is None:
+        return None
+    start = change.starts[0]
+    if change.slope:
+        rises = [_level(values[-3:]) - _level(values[:start])]
+    else:
+        levels = [_level(part) for part in np.split(values, change.starts)]
+        if len(levels) == 3 and levels[1] < levels[0] and start <= START_SHARE * len(values):
+            start, levels = change.starts[1], levels[1:]
+        rises = [level - levels[0] for level in levels[1:]]
+        if len(rises) == 2 and rises[0] < LEAST_RISE:
+            # The first of the two steps is none that is worth a word.
+            start, rises = change.starts[1], [levels[2] - max(levels[:2])]
+    return group * start if min(rises) >= LEAST_RISE else None
 
 
 def slowed_because(points: Sequence[result_pb2.SustainedPoint], start: int) -> str:
@@ -95,19 +98,8 @@ def slowed_because(points: Sequence[result_pb2.SustainedPoint], start: int) -> s
     return TEMPERATURE if heat_after - heat_before >= TEMPERATURE_RISE_MILLICELSIUS else ""
 
 
-def _earliest(values: Values, begin: int, onset: int, random: np.random.Generator) -> int:
-    for _ in range(MAX_CUTS):
-        earlier = find_change(values[begin:onset], EARLIER_ALPHA, random)
-        if earlier is None or not (earlier.upward and _lasts(values[begin:onset], earlier.start)):
-            break
-        onset = begin + earlier.start
-    return onset
-
-
-def _lasts(values: Values, start: int) -> bool:
-    """The level of the last third is above the one before the change, by more than is worth a word."""
-    tail = max((len(values) - start) // 3, 3)
-    return float(np.median(values[-tail:]) - np.median(values[:start])) >= math.log1p(MIN_RISE)
+def _level(values: Values) -> float:
+    return float(np.median(values))
 
 
 def _clocks(points: Sequence[result_pb2.SustainedPoint]) -> list[int]:

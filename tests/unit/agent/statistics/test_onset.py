@@ -92,7 +92,7 @@ def test_a_point_that_sticks_out_is_no_step() -> None:
     assert slowed_from(p50) is None
 
 
-@pytest.mark.parametrize("points", [0, 1, 11])
+@pytest.mark.parametrize("points", [0, 1, 19])
 def test_few_points_say_nothing(points: int) -> None:
     assert slowed_from(1e6 * np.exp(step(0.5, 1.0)(points))) is None
 
@@ -108,12 +108,6 @@ def test_a_long_series_is_looked_at_in_groups() -> None:
     place = slowed_from(p50)
     assert place is not None
     assert abs(place - 1200) <= 10
-
-
-def test_the_same_series_has_the_same_onset() -> None:
-    random = np.random.default_rng(9)
-    p50 = 1e6 * np.exp(ramp(0.2, 0.05)(POINTS) + autoregressive(random, POINTS, 0.5, 0.02))
-    assert len({slowed_from(p50, seed=4) for _ in range(3)}) == 1
 
 
 def points(p50: Values, **shown: Values) -> list[result_pb2.SustainedPoint]:

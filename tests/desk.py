@@ -132,9 +132,11 @@ class Desk:
     def board(self, name: str = "desk") -> Path:
         return self.folder / f"agent-{name}"
 
-    def attend(self, name: str = "desk") -> subprocess.Popen[bytes]:
+    def attend(self, name: str = "desk", options: str = "") -> subprocess.Popen[bytes]:
         """The joined board's agent, attached."""
-        process = self.start(f"edgemeter-agent run --state-dir {self.board(name)}", f"agent-{name}.log")
+        process = self.start(
+            f"edgemeter-agent run --state-dir {self.board(name)} {options}", f"agent-{name}.log"
+        )
 
         def attached() -> bool:
             assert process.poll() is None, self.log(f"agent-{name}.log")

@@ -74,7 +74,8 @@ def choose(found: Sequence[Found], wanted: str) -> Meter | None:
             return meter
     for each in found:
         if isinstance(each, Unusable) and each.name == wanted:
-            raise MeterError("meter_unusable", f"meter {wanted} can't be used: {each.reason}")
+            reason = each.reason.removeprefix(f"{wanted}: ")
+            raise MeterError("meter_unusable", f"meter {wanted} can't be used: {reason}")
     raise MeterError("meter_unknown", f"no meter {wanted} on this board; {_there_is(found)}")
 
 

@@ -42,6 +42,9 @@ MAX_POWER_MW = {MODULE: 500e3, BOARD: 1000e3, PACKAGE: 1000e3, WALL: 4000e3}
 """The largest modules take 130 W (Jetson Thor), a household socket gives 16 A at 230 V. Others: 1 kW."""
 MIN_REVERSALS = 10
 """That tell of a meter's noise."""
+MIN_NOISY_SHARE = 0.25
+"""Of the runs of equal readings: of white noise, two of three moves go against the one before. A load with
+phases of its own does so now and then only."""
 CHANCE_RUN = 10
 """A run of equal readings is longer than chance makes it with a probability of exp(-10)."""
 
@@ -181,7 +184,9 @@ def _longer_than_chance(watched: Watched, span: Span) -> bool:
     parts = [within(watched.trace, each) for each in watched.windows]
     lengths = np.sort(np.concatenate([_runs(part).readings for part in parts] or [own]))
     noise = np.concatenate([_reversals_mw(part.total_mw) for part in parts] or [np.zeros(0)])
-    if not own.size or noise.size < MIN_REVERSALS or np.median(noise) < 2 * watched.description.resolution_mw:
+    if not own.size or noise.size < max(MIN_REVERSALS, MIN_NOISY_SHARE * lengths.size):
+        return False
+    if np.median(noise) < 2 * watched.description.resolution_mw:
         return False
     longest = int(own.max())
     # The one in question says nothing of what is usual.

@@ -147,7 +147,8 @@ SHARED = {
     "seed": st.integers(0, 2**64 - 1),
     "idle_duration_ns": st.integers(0, 2**64 - 1),
     "block_min_duration_ns": st.integers(0, 2**64 - 1),
-    "sustain_duration_ns": st.integers(0, 10**15),
+    # A week is what a job may take in all.
+    "sustain_duration_ns": st.integers(0, 6 * 10**14),
 }
 SCENARIOS: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.fixed_dictionaries({"scenario": st.sampled_from(["single-stream", "offline"])}),

@@ -12,6 +12,7 @@ from tests.simulated_board.trials import score
 RUNS = 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=[model.name for model in MODELS])
 def test_energy_is_near_the_truth_and_its_interval_holds_it(model: Model) -> None:
     exact = replace(model, description=replace(model.description, gain_error=0.0, offset_error_mw=0.0))

@@ -46,7 +46,7 @@ PUBLICATION = Plan(processes=5, blocks=8, queries=500)
 @dataclass(frozen=True, kw_only=True)
 class Board:
     """Standard deviations of the log latency. Noise of a query is lognormal; a share of the queries takes
-    longer by an exponentially distributed part of the logarithm, as where an interrupt or another process gets
+    longer by an exponentially distributed part of the logarithm, as where an interrupt or a process gets
     in between: a power law, of exponent 5 for a scale of 0.2."""
 
     process_sd: float = 0.003

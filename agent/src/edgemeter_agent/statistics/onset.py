@@ -34,8 +34,9 @@ Values = npt.NDArray[np.float64]
 def summarize_sustained(
     duration_ns: int, points: Sequence[result_pb2.SustainedPoint]
 ) -> result_pb2.Sustained:
-    """All that a result says of a sustained load. Points in the order of time; one without queries is kept
-    and says nothing. First and last p50 are medians over a few points at either end."""
+    """All that a result says of a sustained load. Points in the order of time, each stamped at its end; one
+    without queries is kept and says nothing. First and last p50 are medians over a few points at either end;
+    it slowed after the end of the last point that was as fast as before."""
     sustained = result_pb2.Sustained(duration_ns=duration_ns, points=points)
     timed = [point for point in points if point.queries and point.p50_ns > 0]
     if not timed:
@@ -46,7 +47,7 @@ def summarize_sustained(
     sustained.last_p50_ns = float(np.median(p50[-ends:]))
     start = slowed_from(p50)
     if start is not None:
-        sustained.slowed_after_ns = timed[start].at_ns
+        sustained.slowed_after_ns = timed[start - 1].at_ns
         sustained.slowed_because = slowed_because(timed, start)
     return sustained
 

@@ -113,7 +113,7 @@ def test_a_long_series_is_looked_at_in_groups() -> None:
 def points(p50: Values, **shown: Values) -> list[result_pb2.SustainedPoint]:
     made = []
     for place, one in enumerate(p50):
-        point = result_pb2.SustainedPoint(at_ns=place * SECOND_NS, p50_ns=one, queries=10)
+        point = result_pb2.SustainedPoint(at_ns=(place + 1) * SECOND_NS, p50_ns=one, queries=10)
         for field, values in shown.items():
             setattr(point, field, bool(values[place]) if field == "throttled" else int(values[place]))
         made.append(point)

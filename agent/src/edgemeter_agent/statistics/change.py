@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 from dataclasses import dataclass
 
@@ -88,11 +89,8 @@ def find_change(values: Values, alpha: float) -> Change | None:
 
 def _noise_like(count: int, correlation: float) -> Values:
     """Scores of noise in which such a correlation would be a low one."""
-    for one in CORRELATIONS:
-        scores, low = _noise(count, one)
-        if low >= correlation:
-            break
-    return scores
+    place = bisect.bisect_left(CORRELATIONS, correlation, key=lambda one: _noise(count, one)[1])
+    return _noise(count, CORRELATIONS[min(place, len(CORRELATIONS) - 1)])[0]
 
 
 @functools.lru_cache(maxsize=128)

@@ -48,7 +48,7 @@ def percentile_intervals(blocks: Sequence[Block], percents: Sequence[float], see
     of the order statistics of the pooled samples, and None where these can't give it.
 
     In simulations (tests/benchmarks/simulations.py) it covers the truth in 95 % of jobs or more, but for p90
-    and p95 where processes differ as much as single queries do: there it is about 90 %, since three or five
+    and p95 where processes differ as much as single queries do: there it is 88 to 95 %, since three or five
     levels tell little of how far all of them reach.
 
     Raises ValueError for no samples.

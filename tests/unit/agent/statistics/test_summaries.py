@@ -120,7 +120,7 @@ def test_the_tail_of_long_blocks_is_kept() -> None:
         (STANDARD, Board(process_sd=0.02)),
         (STANDARD, Board(process_sd=0.0, block_sd=0.0, tail_share=0.1, tail_scale=0.3)),
         (QUICK, Board(process_sd=0.0, block_sd=0.02)),
-        (PUBLICATION, Board()),
+        pytest.param(PUBLICATION, Board(), marks=pytest.mark.slow),
     ],
 )
 def test_every_interval_covers_its_truth(plan: Plan, board: Board) -> None:

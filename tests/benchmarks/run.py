@@ -17,7 +17,16 @@ sys.path.insert(0, str(ROOT))
 
 from tests.benchmarks.figures import Figure, machine  # noqa: E402
 
-BENCHMARKS = ("overhead", "beside_loadgen", "beside_litert", "push", "idle_agent", "energy", "conversion")
+BENCHMARKS = (
+    "overhead",
+    "beside_loadgen",
+    "beside_litert",
+    "push",
+    "idle_agent",
+    "simulations",
+    "energy",
+    "conversion",
+)
 
 
 def main(names: list[str]) -> int:

@@ -23,6 +23,7 @@ from edgemeter_agent.energy.sampler import Sampler
 from edgemeter_agent.energy.summary import Seen, Window, summarize
 from edgemeter_agent.energy.windows import EXTENDED, SECOND_NS, WindowPlan, period_ns, plan_windows
 from edgemeter_agent.engine import arrays
+from edgemeter_agent.engine.load_step_check import REMOTE, LoadStep, check_load_step
 from edgemeter_agent.engine.order import block_order
 from edgemeter_agent.engine.sizing import window_patience_s
 from edgemeter_agent.engine.variant_process import VariantError
@@ -145,7 +146,9 @@ class _Phase:
         tell: Callable[[str], None],
     ) -> None:
         self._process_of, self._sampler, self._plan = process_of, sampler, plan
+        self._meter = meter
         self._description = meter.description
+        self._load_step: LoadStep | None = None
         self._machine, self._tell = machine, tell
         self._late_s = LATE_S + 5 * period_ns(meter.description) / SECOND_NS
         self._taken = [
@@ -155,6 +158,14 @@ class _Phase:
         self._idle: list[Span | None] = [None, None]
 
     def run(self) -> None:
+        if self._description.kind == REMOTE and self._taken:
+            self._tell(f"{self._description.name}: does it show this board's load?")
+            alignment_ns = float(getattr(self._meter, "alignment_ns", 0.0))
+            self._load_step = check_load_step(
+                self._sampler, self._description, self._plan.seed, alignment_ns, self._late_s
+            )
+            if self._load_step.void:
+                return
         self._idle[0] = self._stay_idle("idle before")
         passes = block_order(
             len(self._taken), self._plan.energy_windows, self._plan.seed, self._plan.processes
@@ -263,11 +274,15 @@ class _Phase:
         )
         return EnergyOutcome(
             energy=summary.energy,
-            degraded=summary.degraded,
+            degraded=(*summary.degraded, *self._late()),
             failure=taken.failure,
             seen=blocks,
             trace=trace_arrays(seen, windows),
         )
+
+    def _late(self) -> tuple[tuple[str, str], ...]:
+        late = self._load_step.degraded if self._load_step else None
+        return (late,) if late else ()
 
     def _why_missing(self, taken: _Taken, windows: Sequence[Window]) -> tuple[str, str] | None:
         """Why fewer windows were taken than planned: code and detail."""
@@ -275,6 +290,8 @@ class _Phase:
             return None
         if taken.failure is not None:
             return taken.failure
+        if self._load_step is not None and self._load_step.void:
+            return self._load_step.void
         if self._sampler.gone is not None:
             return self._sampler.gone
         return (METER_FEW_READINGS, f"{self._description.name} gave no reading")

@@ -98,6 +98,8 @@ class PowerPhase:
     def _keep(self, record: VariantRecord, outcome: EnergyOutcome) -> None:
         record.energy = outcome.energy
         record.energy_doubts = outcome.degraded
+        if outcome.failure is not None:
+            record.energy_doubts += ((outcome.failure[0], f"in an energy window: {outcome.failure[1]}"),)
         if outcome.trace:
             record.trace_path = self._context.path(f"trace-{self._records.index(record)}.npz")
             write_trace(record.trace_path, outcome)

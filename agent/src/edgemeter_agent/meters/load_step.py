@@ -33,8 +33,6 @@ FOUND_QUALITY = 0.8
 _STEPS_PER_PERIOD = 4
 PAUSE_PERIODS = 2
 """Of the pauses before and after the bursts, so much is looked at too, for their outer edges."""
-PAUSE_PERIODS = 2
-"""Of the pauses before and after the bursts, so much is looked at too, for their outer edges."""
 
 Floats = npt.NDArray[np.float64]
 

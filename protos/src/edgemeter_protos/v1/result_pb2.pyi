@@ -118,7 +118,7 @@ class Latency(_message.Message):
     min_ns: _builtins.float
     max_ns: _builtins.float
     ci95_low_ns: _builtins.float
-    """95 % interval of p50 over processes and blocks (hierarchical bootstrap)."""
+    """95 % interval of p50: had other processes been measured (bootstrap over processes)."""
     ci95_high_ns: _builtins.float
     outliers: _builtins.int
     """Samples farther than 3.5 scaled MAD from the median; counted, never dropped."""
@@ -167,7 +167,9 @@ class Percentile(_message.Message):
     percent: _builtins.float
     value_ns: _builtins.float
     ci95_low_ns: _builtins.float
-    """95 % interval by order statistics; an end that the samples can't give is absent."""
+    """95 % interval, the wider of the bootstrap's over processes and that of order statistics; an end that the
+    samples can't give is absent.
+    """
     ci95_high_ns: _builtins.float
     early_stopping_ns: _builtins.float
     """LoadGen's early stopping: with 99 % confidence the percentile is not above it. Absent for too few queries."""
@@ -208,7 +210,7 @@ class Throughput(_message.Message):
     CI95_HIGH_FIELD_NUMBER: _builtins.int
     samples_per_s: _builtins.float
     ci95_low: _builtins.float
-    """95 % interval over processes and blocks."""
+    """95 % interval over processes; 0 to 0 where there was one block."""
     ci95_high: _builtins.float
     def __init__(
         self,
@@ -644,7 +646,7 @@ class Comparison(_message.Message):
     ratio: _builtins.float
     """Latency over the baseline's."""
     ci95_low: _builtins.float
-    """Simultaneous 95 % interval, corrected for the job's number of variants."""
+    """Simultaneous 95 % interval, corrected for the job's number of variants; 0 to 0 for a single pair."""
     ci95_high: _builtins.float
     p_value: _builtins.float
     """Corrected likewise (Holm)."""

@@ -27,8 +27,7 @@ async def test_a_killed_worker_fails_its_variant_and_the_others_go_on(laboratory
         return shown.variants[0].state in (lab_pb2.VARIANT_STATE_FAILED, lab_pb2.VARIANT_STATE_READY)
 
     await until("the end of the first variant", failed)
-    # The first of the two deaths may be that of the worker before: it was on its way out when it was given the
-    # task.
+    # The first of the two deaths may be that of the worker before, which was given the task on its way out.
     assert killed
     study = await laboratory.watched(study.id, lab_pb2.STUDY_STATE_MEASURING)
     states = [variant.state for variant in study.variants]

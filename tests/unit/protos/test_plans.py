@@ -294,3 +294,14 @@ def test_anything_is_a_plan_or_one_line(profile: str, overrides: dict[str, Any])
         told = str(error)
     assert len(told.splitlines()) <= 1
     assert len(told) < 1000
+
+
+@pytest.mark.parametrize(("text", "cpus"), [("3", [3]), ("0,2-3", [0, 2, 3]), (" 2 , 0-1,1", [0, 1, 2])])
+def test_processors_as_people_write_them(text: str, cpus: list[int]) -> None:
+    assert plans.parse_cpus(text) == cpus
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "3-2", "1,,2", "0x1", "99999"])
+def test_what_names_no_processors_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="--affinity is"):
+        plans.parse_cpus(text)

@@ -57,7 +57,7 @@ def plan_of(args: argparse.Namespace) -> plan_pb2.Plan:
     if args.scenario:
         given["scenario"] = args.scenario
     if args.affinity is not None:
-        given["affinity_cpus"] = _cpus(args.affinity)
+        given["affinity_cpus"] = plans.parse_cpus(args.affinity)
     if args.require_energy:
         given["require_energy"] = True
     return plans.resolve(args.profile or profile or "quick", **{**overrides, **plans.normalized(given)})
@@ -74,17 +74,3 @@ def _with_unit(text: str) -> str:
         float(text)
         return f"{text}s"
     return text
-
-
-def _cpus(text: str) -> list[int]:
-    """ "0,2-3" is 0, 2 and 3."""
-    cpus: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or len(part) > 20:
-            raise ValueError(f"--affinity is {text[:60]!r}; it takes processors' numbers, as in 2,3 or 0-3")
-        low, high = int(first), int(last or first)
-        if high - low > 1024:
-            raise ValueError(f"--affinity is {text[:60]!r}: no board has so many processors")
-        cpus += range(low, high + 1)
-    return cpus

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from edgemeter_coordinator.cli.completion import complete_profile, complete_scenario
+from edgemeter_protos import plans
 
 _PLAN, _SCENARIO, _ENERGY = "How long and how often", "How queries arrive, and on what", "Energy and more"
 
@@ -146,17 +147,11 @@ def parse_numbers(pairs: list[str]) -> dict[str, Value]:
 
 
 def parse_cpus(text: str) -> list[int]:
-    """ "0,2-3" as [0, 2, 3], in rising order. Raises typer.BadParameter."""
-    cpus: set[int] = set()
-    for part in text.split(","):
-        parsed = re.fullmatch(r"\s*([0-9]{1,4})(?:-([0-9]{1,4}))?\s*", part)
-        if parsed is None:
-            raise typer.BadParameter(f"--affinity is {text!r}, which names no processors: write 2-3 or 0,2")
-        first, last = int(parsed[1]), int(parsed[2] or parsed[1])
-        if last < first:
-            raise typer.BadParameter(f"--affinity is {text!r}: {part.strip()} runs backwards")
-        cpus.update(range(first, last + 1))
-    return sorted(cpus)
+    """`plans.parse_cpus`. Raises typer.BadParameter."""
+    try:
+        return plans.parse_cpus(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def overrides(

@@ -92,7 +92,7 @@ def _latency(one: Exported) -> list[str]:
             how += f", {text.format(latency[name])}"
     median = human_ns(latency["p50_ns"])
     if latency["ci95_ns"]:
-        median += f" (95 % over processes and blocks: {_between(latency['ci95_ns'])})"
+        median += f" (95 % over processes: {_between(latency['ci95_ns'])})"
     lines = [line("how", how), line("median", median)]
     lines += [line(_percent(each), _percentile(each)) for each in latency["percentiles"]]
     if not latency["percentiles"]:

@@ -24,7 +24,7 @@ def test_everything_is_said() -> None:
         "quality": ["0.9600 (0.9000 to 0.9800) over 100 samples", "0.9700"],
         "latency": [
             "server, 256 timed samples",
-            "500 ns (95 % over processes and blocks: 495 ns to 510 ns)",
+            "500 ns (95 % over processes: 495 ns to 510 ns)",
             "at most 520 ns by early stopping",
             "880 ns (95 %: 700 ns to no upper end), too few queries for an early-stopping bound",
             "1,960 samples/s (95 %: 1,950 to 1,970)",

@@ -87,6 +87,8 @@ class EngineVariant(_message.Message):
     RUNTIMES_FIELD_NUMBER: _builtins.int
     ARTIFACT_DIGEST_FIELD_NUMBER: _builtins.int
     PREPROCESSING_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    SAMPLE_NOUN_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     label: _builtins.str
     """For people: "int8@tflite"."""
@@ -96,6 +98,7 @@ class EngineVariant(_message.Message):
     """Empty where there is none to check."""
     artifact_digest: _builtins.str
     """Checked before anything is loaded; empty where the caller has no digest to check."""
+    sample_noun: _builtins.str
     @_builtins.property
     def golden(self) -> _variant_pb2.GoldenPair: ...
     @_builtins.property
@@ -103,6 +106,10 @@ class EngineVariant(_message.Message):
     @_builtins.property
     def preprocessing(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.Preprocessing]:
         """Of the evaluation inputs, one for each input, or none. Golden inputs are as the model takes them."""
+
+    @_builtins.property
+    def generation(self) -> _variant_pb2.Generation:
+        """Absent for a model that does not write text."""
 
     def __init__(
         self,
@@ -116,10 +123,12 @@ class EngineVariant(_message.Message):
         runtimes: _abc.Iterable[_variant_pb2.RuntimeRequirement] | None = ...,
         artifact_digest: _builtins.str = ...,
         preprocessing: _abc.Iterable[_variant_pb2.Preprocessing] | None = ...,
+        generation: _variant_pb2.Generation | None = ...,
+        sample_noun: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["golden", b"golden"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "golden", b"golden"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "artifact_path", b"artifact_path", "format", b"format", "golden", b"golden", "golden_path", b"golden_path", "label", b"label", "preprocessing", b"preprocessing", "runtimes", b"runtimes", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "artifact_path", b"artifact_path", "format", b"format", "generation", b"generation", "golden", b"golden", "golden_path", b"golden_path", "label", b"label", "preprocessing", b"preprocessing", "runtimes", b"runtimes", "sample_noun", b"sample_noun", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -313,6 +322,7 @@ class ChildLoad(_message.Message):
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
     ACCELERATOR_FIELD_NUMBER: _builtins.int
     AFFINITY_CPUS_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     runtime: _builtins.str
     """"null" for the empty runtime."""
     artifact_path: _builtins.str
@@ -321,6 +331,12 @@ class ChildLoad(_message.Message):
     accelerator: _builtins.str
     @_builtins.property
     def affinity_cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def generation(self) -> _variant_pb2.Generation:
+        """Loads the model for speed: a query is one generation, a window's query one decoded token. Without it a
+        model that writes text gives the negative log-likelihood of each token of its inputs.
+        """
+
     def __init__(
         self,
         *,
@@ -330,10 +346,11 @@ class ChildLoad(_message.Message):
         batch_size: _builtins.int = ...,
         accelerator: _builtins.str = ...,
         affinity_cpus: _abc.Iterable[_builtins.int] | None = ...,
+        generation: _variant_pb2.Generation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "affinity_cpus", b"affinity_cpus", "artifact_path", b"artifact_path", "batch_size", b"batch_size", "runtime", b"runtime", "threads", b"threads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator", b"accelerator", "affinity_cpus", b"affinity_cpus", "artifact_path", b"artifact_path", "batch_size", b"batch_size", "generation", b"generation", "runtime", b"runtime", "threads", b"threads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -670,6 +687,7 @@ class ChildBlockDone(_message.Message):
     LAST_ARRIVAL_NS_FIELD_NUMBER: _builtins.int
     LATENESS_P50_NS_FIELD_NUMBER: _builtins.int
     LATENESS_MAX_NS_FIELD_NUMBER: _builtins.int
+    FIRST_TOKEN_NS_FIELD_NUMBER: _builtins.int
     process_cpu_ns: _builtins.int
     """CPU time and involuntary switches of this process in the timed part."""
     involuntary_switches: _builtins.int
@@ -697,6 +715,10 @@ class ChildBlockDone(_message.Message):
     def queueing_ns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Server: from arrival to start, of each query."""
 
+    @_builtins.property
+    def first_token_ns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Generation: of each query's latency, what passed until its first token."""
+
     def __init__(
         self,
         *,
@@ -713,10 +735,11 @@ class ChildBlockDone(_message.Message):
         last_arrival_ns: _builtins.int = ...,
         lateness_p50_ns: _builtins.int = ...,
         lateness_max_ns: _builtins.int = ...,
+        first_token_ns: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "duration_ns", b"duration_ns", "involuntary_switches", b"involuntary_switches", "last_arrival_ns", b"last_arrival_ns", "latency_ns", b"latency_ns", "lateness_max_ns", b"lateness_max_ns", "lateness_p50_ns", b"lateness_p50_ns", "most_in_flight", b"most_in_flight", "process_cpu_ns", b"process_cpu_ns", "queueing_ns", b"queueing_ns", "samples", b"samples", "unserved_queries", b"unserved_queries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "duration_ns", b"duration_ns", "first_token_ns", b"first_token_ns", "involuntary_switches", b"involuntary_switches", "last_arrival_ns", b"last_arrival_ns", "latency_ns", b"latency_ns", "lateness_max_ns", b"lateness_max_ns", "lateness_p50_ns", b"lateness_p50_ns", "most_in_flight", b"most_in_flight", "process_cpu_ns", b"process_cpu_ns", "queueing_ns", b"queueing_ns", "samples", b"samples", "unserved_queries", b"unserved_queries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

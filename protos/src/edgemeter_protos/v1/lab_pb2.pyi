@@ -258,6 +258,7 @@ class AddModelRequest(_message.Message):
     FUNCTION_FIELD_NUMBER: _builtins.int
     INPUTS_FIELD_NUMBER: _builtins.int
     PREPROCESSING_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     name: _builtins.str
     """Unique among models; the file's stem where the user names none."""
@@ -266,6 +267,10 @@ class AddModelRequest(_message.Message):
     function: _builtins.str
     """"package.module:function" in place of a digest and a file: the coordinator calls it, where its operator
     allows the package, and keeps what it returns. Refusals: UNSAFE_MODEL.
+    """
+    task: _builtins.str
+    """What the model is for, with arguments: "classification", "detection(centernet)"; empty for the first that
+    fits. Refusals: BAD_REQUEST.
     """
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.TensorSpec]:
@@ -284,10 +289,11 @@ class AddModelRequest(_message.Message):
         function: _builtins.str = ...,
         inputs: _abc.Iterable[_variant_pb2.TensorSpec] | None = ...,
         preprocessing: _abc.Iterable[_variant_pb2.Preprocessing] | None = ...,
+        task: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "file_name", b"file_name", "function", b"function", "inputs", b"inputs", "name", b"name", "preprocessing", b"preprocessing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "file_name", b"file_name", "function", b"function", "inputs", b"inputs", "name", b"name", "preprocessing", b"preprocessing", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -459,17 +465,25 @@ class Dataset(_message.Message):
     INPUTS_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
     ADDED_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    VOCABULARY_DIGEST_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     name: _builtins.str
     size_bytes: _builtins.int
     classes: _builtins.int
     """0 where it has no labels."""
     added_at_unix_ms: _builtins.int
+    vocabulary_digest: _builtins.str
+    """Digest of the vocabulary whose token ids the inputs are; empty for inputs that are no token ids."""
     @_builtins.property
     def splits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Split]: ...
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.TensorSpec]:
         """Inputs of one sample: no batch dimension."""
+
+    @_builtins.property
+    def labels(self) -> _variant_pb2.TensorSpec:
+        """Of one sample; absent where it has none."""
 
     def __init__(
         self,
@@ -481,10 +495,12 @@ class Dataset(_message.Message):
         inputs: _abc.Iterable[_variant_pb2.TensorSpec] | None = ...,
         classes: _builtins.int = ...,
         added_at_unix_ms: _builtins.int = ...,
+        labels: _variant_pb2.TensorSpec | None = ...,
+        vocabulary_digest: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at_unix_ms", b"added_at_unix_ms", "classes", b"classes", "digest", b"digest", "inputs", b"inputs", "name", b"name", "size_bytes", b"size_bytes", "splits", b"splits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at_unix_ms", b"added_at_unix_ms", "classes", b"classes", "digest", b"digest", "inputs", b"inputs", "labels", b"labels", "name", b"name", "size_bytes", b"size_bytes", "splits", b"splits", "vocabulary_digest", b"vocabulary_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -533,11 +549,17 @@ class DataReading(_message.Message):
     IMAGE_WIDTH_FIELD_NUMBER: _builtins.int
     INPUT_COLUMNS_FIELD_NUMBER: _builtins.int
     LABEL_COLUMN_FIELD_NUMBER: _builtins.int
+    TOKENIZER_MODEL_FIELD_NUMBER: _builtins.int
+    WINDOW_TOKENS_FIELD_NUMBER: _builtins.int
     image_height: _builtins.int
     """Pictures are resized so that they cover this, and cut at the centre; 0 where all have one size already."""
     image_width: _builtins.int
     label_column: _builtins.str
     """Of a table; empty for "label"."""
+    tokenizer_model: _builtins.str
+    """Of a text: the model whose tokenizer makes token ids of it, by name or digest."""
+    window_tokens: _builtins.int
+    """Of a text: tokens of one sample; 0 for 256."""
     @_builtins.property
     def input_columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Of a table; empty for every column but the label's."""
@@ -549,10 +571,12 @@ class DataReading(_message.Message):
         image_width: _builtins.int = ...,
         input_columns: _abc.Iterable[_builtins.str] | None = ...,
         label_column: _builtins.str = ...,
+        tokenizer_model: _builtins.str = ...,
+        window_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_height", b"image_height", "image_width", b"image_width", "input_columns", b"input_columns", "label_column", b"label_column"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_height", b"image_height", "image_width", b"image_width", "input_columns", b"input_columns", "label_column", b"label_column", "tokenizer_model", b"tokenizer_model", "window_tokens", b"window_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1357,6 +1381,7 @@ class ListResultsResponse(_message.Message):
     BASELINE_QUALITY_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
+    DEVICE_METRICS_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     late: _builtins.bool
     @_builtins.property
@@ -1375,6 +1400,10 @@ class ListResultsResponse(_message.Message):
     def baseline_quality(self) -> _variant_pb2.Quality:
         """The baseline variant's quality on the coordinator."""
 
+    @_builtins.property
+    def device_metrics(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.Quality]:
+        """The device's outputs under every metric of the task."""
+
     def __init__(
         self,
         *,
@@ -1386,10 +1415,11 @@ class ListResultsResponse(_message.Message):
         baseline_quality: _variant_pb2.Quality | None = ...,
         attempt: _builtins.int = ...,
         late: _builtins.bool = ...,
+        device_metrics: _abc.Iterable[_variant_pb2.Quality] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["baseline_quality", b"baseline_quality", "device", b"device", "device_quality", b"device_quality", "manifest", b"manifest", "result", b"result", "study", b"study"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "baseline_quality", b"baseline_quality", "device", b"device", "device_quality", b"device_quality", "late", b"late", "manifest", b"manifest", "result", b"result", "study", b"study"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "baseline_quality", b"baseline_quality", "device", b"device", "device_metrics", b"device_metrics", "device_quality", b"device_quality", "late", b"late", "manifest", b"manifest", "result", b"result", "study", b"study"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

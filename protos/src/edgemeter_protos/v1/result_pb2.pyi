@@ -345,6 +345,59 @@ class Cold(_message.Message):
 Global___Cold: _TypeAlias = Cold  # noqa: Y015
 
 @_typing.final
+class TextSpeed(_message.Message):
+    """How fast a model writes text; over the generations of all blocks that were kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    NEW_TOKENS_FIELD_NUMBER: _builtins.int
+    GENERATIONS_FIELD_NUMBER: _builtins.int
+    TTFT_P50_FIELD_NUMBER: _builtins.int
+    TTFT_P90_FIELD_NUMBER: _builtins.int
+    DECODE_TOKENS_PER_S_FIELD_NUMBER: _builtins.int
+    DECODE_CI95_LOW_FIELD_NUMBER: _builtins.int
+    DECODE_CI95_HIGH_FIELD_NUMBER: _builtins.int
+    PREFILL_TOKENS_PER_S_FIELD_NUMBER: _builtins.int
+    prompt_tokens: _builtins.int
+    new_tokens: _builtins.int
+    generations: _builtins.int
+    decode_tokens_per_s: _builtins.float
+    """Tokens after the first, over the time that they took: the median generation, with its 95 % interval over
+    processes.
+    """
+    decode_ci95_low: _builtins.float
+    decode_ci95_high: _builtins.float
+    prefill_tokens_per_s: _builtins.float
+    """Prompt tokens over the time to first token."""
+    @_builtins.property
+    def ttft_p50(self) -> Global___Percentile:
+        """Time to first token: from the prompt to the first token that was written."""
+
+    @_builtins.property
+    def ttft_p90(self) -> Global___Percentile: ...
+    def __init__(
+        self,
+        *,
+        prompt_tokens: _builtins.int = ...,
+        new_tokens: _builtins.int = ...,
+        generations: _builtins.int = ...,
+        ttft_p50: Global___Percentile | None = ...,
+        ttft_p90: Global___Percentile | None = ...,
+        decode_tokens_per_s: _builtins.float = ...,
+        decode_ci95_low: _builtins.float = ...,
+        decode_ci95_high: _builtins.float = ...,
+        prefill_tokens_per_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttft_p50", b"ttft_p50", "ttft_p90", b"ttft_p90"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decode_ci95_high", b"decode_ci95_high", "decode_ci95_low", b"decode_ci95_low", "decode_tokens_per_s", b"decode_tokens_per_s", "generations", b"generations", "new_tokens", b"new_tokens", "prefill_tokens_per_s", b"prefill_tokens_per_s", "prompt_tokens", b"prompt_tokens", "ttft_p50", b"ttft_p50", "ttft_p90", b"ttft_p90"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextSpeed: _TypeAlias = TextSpeed  # noqa: Y015
+
+@_typing.final
 class Energy(_message.Message):
     """Every field from `meter` on is absent, or zero for numbers that mean nothing, unless measured or void."""
 
@@ -413,6 +466,7 @@ class Energy(_message.Message):
     RAILS_FIELD_NUMBER: _builtins.int
     UNCERTAINTY_PARTS_UJ_FIELD_NUMBER: _builtins.int
     SAMPLER_CPU_SHARE_FIELD_NUMBER: _builtins.int
+    SAMPLE_NOUN_FIELD_NUMBER: _builtins.int
     status: Global___EnergyStatus.ValueType
     detail: _builtins.str
     """Why there is none, one line."""
@@ -442,6 +496,8 @@ class Energy(_message.Message):
     """Readings a second that there really were."""
     sampler_cpu_share: _builtins.float
     """Processor time that reading the meter took, as a share of one processor."""
+    sample_noun: _builtins.str
+    """What an inference is here: "inference", "frame", or "token": one that is decoded."""
     @_builtins.property
     def meter(self) -> _device_pb2.MeterFacts: ...
     @_builtins.property
@@ -482,10 +538,11 @@ class Energy(_message.Message):
         rails: _abc.Iterable[Global___RailPower] | None = ...,
         uncertainty_parts_uj: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         sampler_cpu_share: _builtins.float = ...,
+        sample_noun: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meter", b"meter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["achieved_rate_hz", b"achieved_rate_hz", "detail", b"detail", "energy_delay_uj_s", b"energy_delay_uj_s", "gross_uj_per_inference", b"gross_uj_per_inference", "gross_uncertainty_uj", b"gross_uncertainty_uj", "idle_after_mw", b"idle_after_mw", "idle_before_mw", b"idle_before_mw", "inferences", b"inferences", "lag_rule", b"lag_rule", "mean_power_mw", b"mean_power_mw", "meter", b"meter", "method", b"method", "net_uj_per_inference", b"net_uj_per_inference", "net_uncertainty_uj", b"net_uncertainty_uj", "peak_power_mw", b"peak_power_mw", "rails", b"rails", "sampler_cpu_share", b"sampler_cpu_share", "status", b"status", "uncertainty_parts_uj", b"uncertainty_parts_uj", "void_reasons", b"void_reasons", "windows_duration_ns", b"windows_duration_ns", "windows_kept", b"windows_kept", "windows_voided", b"windows_voided"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["achieved_rate_hz", b"achieved_rate_hz", "detail", b"detail", "energy_delay_uj_s", b"energy_delay_uj_s", "gross_uj_per_inference", b"gross_uj_per_inference", "gross_uncertainty_uj", b"gross_uncertainty_uj", "idle_after_mw", b"idle_after_mw", "idle_before_mw", b"idle_before_mw", "inferences", b"inferences", "lag_rule", b"lag_rule", "mean_power_mw", b"mean_power_mw", "meter", b"meter", "method", b"method", "net_uj_per_inference", b"net_uj_per_inference", "net_uncertainty_uj", b"net_uncertainty_uj", "peak_power_mw", b"peak_power_mw", "rails", b"rails", "sample_noun", b"sample_noun", "sampler_cpu_share", b"sampler_cpu_share", "status", b"status", "uncertainty_parts_uj", b"uncertainty_parts_uj", "void_reasons", b"void_reasons", "windows_duration_ns", b"windows_duration_ns", "windows_kept", b"windows_kept", "windows_voided", b"windows_voided"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1234,6 +1291,7 @@ class Result(_message.Message):
     COMPARISON_FIELD_NUMBER: _builtins.int
     SUSTAINED_FIELD_NUMBER: _builtins.int
     TRACE_DIGEST_FIELD_NUMBER: _builtins.int
+    TEXT_SPEED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Made by the agent; a second report of the same id changes nothing."""
     variant_id: _builtins.str
@@ -1281,6 +1339,10 @@ class Result(_message.Message):
 
     @_builtins.property
     def sustained(self) -> Global___Sustained: ...
+    @_builtins.property
+    def text_speed(self) -> Global___TextSpeed:
+        """Of a model that writes text."""
+
     def __init__(
         self,
         *,
@@ -1305,10 +1367,11 @@ class Result(_message.Message):
         comparison: Global___Comparison | None = ...,
         sustained: Global___Sustained | None = ...,
         trace_digest: _builtins.str = ...,
+        text_speed: Global___TextSpeed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cold", b"cold", "comparison", b"comparison", "conditions", b"conditions", "energy", b"energy", "latency", b"latency", "memory", b"memory", "operators", b"operators", "plan", b"plan", "runtime", b"runtime", "serving", b"serving", "sustained", b"sustained", "throughput", b"throughput", "verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cold", b"cold", "comparison", b"comparison", "conditions", b"conditions", "energy", b"energy", "latency", b"latency", "memory", b"memory", "operators", b"operators", "plan", b"plan", "runtime", b"runtime", "serving", b"serving", "sustained", b"sustained", "text_speed", b"text_speed", "throughput", b"throughput", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cold", b"cold", "comparison", b"comparison", "conditions", b"conditions", "energy", b"energy", "evaluated_samples", b"evaluated_samples", "harness_overhead_ns", b"harness_overhead_ns", "id", b"id", "latency", b"latency", "memory", b"memory", "operators", b"operators", "outputs_digest", b"outputs_digest", "peak_rss_bytes", b"peak_rss_bytes", "plan", b"plan", "runtime", b"runtime", "samples_digest", b"samples_digest", "serving", b"serving", "sustained", b"sustained", "throughput", b"throughput", "trace_digest", b"trace_digest", "variant_id", b"variant_id", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cold", b"cold", "comparison", b"comparison", "conditions", b"conditions", "energy", b"energy", "evaluated_samples", b"evaluated_samples", "harness_overhead_ns", b"harness_overhead_ns", "id", b"id", "latency", b"latency", "memory", b"memory", "operators", b"operators", "outputs_digest", b"outputs_digest", "peak_rss_bytes", b"peak_rss_bytes", "plan", b"plan", "runtime", b"runtime", "samples_digest", b"samples_digest", "serving", b"serving", "sustained", b"sustained", "text_speed", b"text_speed", "throughput", b"throughput", "trace_digest", b"trace_digest", "variant_id", b"variant_id", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

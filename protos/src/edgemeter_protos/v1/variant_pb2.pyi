@@ -143,6 +143,8 @@ class Quality(_message.Message):
     CI95_LOW_FIELD_NUMBER: _builtins.int
     CI95_HIGH_FIELD_NUMBER: _builtins.int
     UNSCORED_REASON_FIELD_NUMBER: _builtins.int
+    AGAINST_FIELD_NUMBER: _builtins.int
+    LOWER_IS_BETTER_FIELD_NUMBER: _builtins.int
     metric: _builtins.str
     value: _builtins.float
     samples: _builtins.int
@@ -152,6 +154,11 @@ class Quality(_message.Message):
     ci95_high: _builtins.float
     unscored_reason: _builtins.str
     """Why there is no value, where outputs came and can't be scored; then value and samples are 0."""
+    against: _builtins.str
+    """What the outputs were held against: "labels", or "original" (what the uncompressed model gives for the
+    same samples: agreement, not quality).
+    """
+    lower_is_better: _builtins.bool
     def __init__(
         self,
         *,
@@ -161,10 +168,12 @@ class Quality(_message.Message):
         ci95_low: _builtins.float | None = ...,
         ci95_high: _builtins.float | None = ...,
         unscored_reason: _builtins.str = ...,
+        against: _builtins.str = ...,
+        lower_is_better: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ci95_high", b"_ci95_high", "_ci95_low", b"_ci95_low", "ci95_high", b"ci95_high", "ci95_low", b"ci95_low"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ci95_high", b"_ci95_high", "_ci95_low", b"_ci95_low", "ci95_high", b"ci95_high", "ci95_low", b"ci95_low", "metric", b"metric", "samples", b"samples", "unscored_reason", b"unscored_reason", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ci95_high", b"_ci95_high", "_ci95_low", b"_ci95_low", "against", b"against", "ci95_high", b"ci95_high", "ci95_low", b"ci95_low", "lower_is_better", b"lower_is_better", "metric", b"metric", "samples", b"samples", "unscored_reason", b"unscored_reason", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ci95_high: _TypeAlias = _typing.Literal["ci95_high"]  # noqa: Y015
     _WhichOneofArgType__ci95_high: _TypeAlias = _typing.Literal["_ci95_high", b"_ci95_high"]  # noqa: Y015
@@ -176,6 +185,68 @@ class Quality(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ci95_low) -> _WhichOneofReturnType__ci95_low | None: ...
 
 Global___Quality: _TypeAlias = Quality  # noqa: Y015
+
+@_typing.final
+class Generation(_message.Message):
+    """How a model that writes text is timed: a query is one generation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_IDS_FIELD_NUMBER: _builtins.int
+    NEW_TOKENS_FIELD_NUMBER: _builtins.int
+    CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
+    new_tokens: _builtins.int
+    """Tokens that are then written, one after the other, greedily."""
+    context_tokens: _builtins.int
+    """Tokens that the model can look back on."""
+    @_builtins.property
+    def prompt_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Token ids that every generation starts from."""
+
+    def __init__(
+        self,
+        *,
+        prompt_ids: _abc.Iterable[_builtins.int] | None = ...,
+        new_tokens: _builtins.int = ...,
+        context_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tokens", b"context_tokens", "new_tokens", b"new_tokens", "prompt_ids", b"prompt_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Generation: _TypeAlias = Generation  # noqa: Y015
+
+@_typing.final
+class Attachment(_message.Message):
+    """A file that goes with a variant and is not what runs: a LoRA adapter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    ABOUT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    digest: _builtins.str
+    size_bytes: _builtins.int
+    about: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        about: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "digest", b"digest", "name", b"name", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attachment: _TypeAlias = Attachment  # noqa: Y015
 
 @_typing.final
 class Preprocessing(_message.Message):
@@ -421,6 +492,11 @@ class Manifest(_message.Message):
     PREPROCESSING_FIELD_NUMBER: _builtins.int
     KEPT_LAYERS_FIELD_NUMBER: _builtins.int
     COMPRESSED_DIGEST_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    REFERENCE_DIGEST_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
+    SAMPLE_NOUN_FIELD_NUMBER: _builtins.int
     variant_id: _builtins.str
     model_digest: _builtins.str
     recipe: _builtins.str
@@ -447,6 +523,12 @@ class Manifest(_message.Message):
     """Of a blob that is the artifact's file compressed with zstd; empty where that would be no smaller by a
     twentieth.
     """
+    reference_digest: _builtins.str
+    """.npz of output_0, output_1, …: the original's outputs for the evaluation split, which a device's are held
+    against. Empty where the task compares with labels alone, or they would be too large.
+    """
+    sample_noun: _builtins.str
+    """What one sample is to a user, where energy is told: "inference", "frame", "token"."""
     @_builtins.property
     def signature(self) -> Global___Signature: ...
     @_builtins.property
@@ -485,6 +567,18 @@ class Manifest(_message.Message):
     def kept_layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Layers that were left in float."""
 
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quality]:
+        """Every metric of the task over the evaluation split, those against labels first. `quality` is the first
+        against labels, `agreement` the first against the original.
+        """
+
+    @_builtins.property
+    def generation(self) -> Global___Generation:
+        """Absent for a model that does not write text."""
+
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attachment]: ...
     def __init__(
         self,
         *,
@@ -516,10 +610,15 @@ class Manifest(_message.Message):
         preprocessing: _abc.Iterable[Global___Preprocessing] | None = ...,
         kept_layers: _abc.Iterable[_builtins.str] | None = ...,
         compressed_digest: _builtins.str = ...,
+        metrics: _abc.Iterable[Global___Quality] | None = ...,
+        reference_digest: _builtins.str = ...,
+        generation: Global___Generation | None = ...,
+        attachments: _abc.Iterable[Global___Attachment] | None = ...,
+        sample_noun: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "golden", b"golden", "output_error", b"output_error", "quality", b"quality", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "generation", b"generation", "golden", b"golden", "output_error", b"output_error", "quality", b"quality", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "artifact_digest", b"artifact_digest", "calibration_digest", b"calibration_digest", "compressed_digest", b"compressed_digest", "compressed_size_bytes", b"compressed_size_bytes", "conversion_duration_ns", b"conversion_duration_ns", "conversion_peak_rss_bytes", b"conversion_peak_rss_bytes", "deterministic", b"deterministic", "format", b"format", "golden", b"golden", "kept_layers", b"kept_layers", "macs", b"macs", "model_digest", b"model_digest", "non_zero_parameters", b"non_zero_parameters", "notes", b"notes", "output_error", b"output_error", "parameters", b"parameters", "preprocessing", b"preprocessing", "quality", b"quality", "recipe", b"recipe", "runtimes", b"runtimes", "seed", b"seed", "signature", b"signature", "size_bytes", b"size_bytes", "stages", b"stages", "task", b"task", "tool_versions", b"tool_versions", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "artifact_digest", b"artifact_digest", "attachments", b"attachments", "calibration_digest", b"calibration_digest", "compressed_digest", b"compressed_digest", "compressed_size_bytes", b"compressed_size_bytes", "conversion_duration_ns", b"conversion_duration_ns", "conversion_peak_rss_bytes", b"conversion_peak_rss_bytes", "deterministic", b"deterministic", "format", b"format", "generation", b"generation", "golden", b"golden", "kept_layers", b"kept_layers", "macs", b"macs", "metrics", b"metrics", "model_digest", b"model_digest", "non_zero_parameters", b"non_zero_parameters", "notes", b"notes", "output_error", b"output_error", "parameters", b"parameters", "preprocessing", b"preprocessing", "quality", b"quality", "recipe", b"recipe", "reference_digest", b"reference_digest", "runtimes", b"runtimes", "sample_noun", b"sample_noun", "seed", b"seed", "signature", b"signature", "size_bytes", b"size_bytes", "stages", b"stages", "task", b"task", "tool_versions", b"tool_versions", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,7 @@ _LOADERS = MappingProxyType(
         ".torchmodule": "torch_function",
         ".onnx": "onnx",
         ".tflite": "tflite",
+        ".gguf": "llama",
     }
 )
 """Module that loads it, by the file name's suffix."""
@@ -58,6 +59,7 @@ _HOMES = MappingProxyType(
         "torchscript": ("torchscript", "torch_anatomy"),
         "onnx": ("onnx", "onnx_anatomy"),
         "tflite": ("tflite", "tflite_anatomy"),
+        "llama": ("llama", "llama"),
     }
 )
 """Modules that predict with a framework's models and take them apart."""

@@ -34,6 +34,7 @@ FRAMEWORKS = MappingProxyType(
             Framework(name="torchscript", noun="a TorchScript file", natural_format="torchscript"),
             Framework(name="onnx", noun="an ONNX file", natural_format="onnx"),
             Framework(name="tflite", noun="a TFLite file", natural_format="tflite"),
+            Framework(name="llama", noun="a Llama language model", natural_format="gguf", trainable=True),
         )
     }
 )

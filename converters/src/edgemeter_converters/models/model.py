@@ -18,15 +18,18 @@ class LoadedModel:
             keras: a built `keras.Model`; saved_model: a `pathlib.Path` to its unpacked folder;
             torch: a `torch.nn.Module` in evaluation mode; exported_program: a
             `torch.export.ExportedProgram`; torchscript: a `torch.jit.ScriptModule`;
-            onnx: a `pathlib.Path` to the .onnx file, or `bytes`; tflite: `bytes`.
+            onnx: a `pathlib.Path` to the .onnx file, or `bytes`; tflite: `bytes`; llama: a `pathlib.Path` to
+            a folder as `models.llama` keeps it.
         signature: batch first; -1 where a dimension is free.
         parameters: weights of every kind, trained or not.
+        notes: what whoever reads of its variants should know of it, a sentence each.
     """
 
     framework: str
     network: object
     signature: variant_pb2.Signature
     parameters: int
+    notes: tuple[str, ...] = ()
 
     @property
     def keras(self) -> Any:

@@ -17,6 +17,8 @@ _OPTIONS: list[tuple[str, str | int]] = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2000),
+    # What a coordinator sends at most: a list of many studies, with their manifests.
+    ("grpc.max_receive_message_length", 64 * 2**20),
     # Users' proxies are for the web; a lab's coordinator is dialled directly, as boards do.
     ("grpc.enable_http_proxy", 0),
 ]

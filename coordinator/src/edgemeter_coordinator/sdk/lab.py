@@ -89,6 +89,7 @@ class Lab:
         *,
         inputs: Iterable[str] = (),
         preprocess: Iterable[str] = (),
+        task: str = "",
         progress: upload.Progress | None = None,
     ) -> lab_pb2.AddModelResponse:
         """Uploads a model, unless the coordinator has it, and has it loaded there, safely.
@@ -100,6 +101,7 @@ class Lab:
         Args:
             inputs: "float32[3,32,32]" for each input, of one sample; for files that don't tell.
             preprocess: "scale=1/255,mean=0.5,std=0.5,layout=nchw" for each input, or none.
+            task: what it is for: "classification", "detection(centernet)"; else the first that fits.
 
         Raises EdgemeterError; Refused with NOT_A_MODEL or UNSAFE_MODEL, or ALREADY_EXISTS where another
         model has the name.
@@ -109,7 +111,7 @@ class Lab:
         except ValueError as error:
             raise EdgemeterError(f"preprocessing: {error}") from error
         request = lab_pb2.AddModelRequest(
-            inputs=[model_source.input_spec(text) for text in inputs], preprocessing=each
+            inputs=[model_source.input_spec(text) for text in inputs], preprocessing=each, task=task
         )
         if function := data_source.function_of(source):
             request.function, request.name = function, name or function.rpartition(":")[2]
@@ -132,6 +134,8 @@ class Lab:
         image_size: tuple[int, int] | None = None,
         input_columns: Iterable[str] = (),
         label_column: str | None = None,
+        tokenizer: str = "",
+        window_tokens: int = 0,
         progress: upload.Progress | None = None,
     ) -> lab_pb2.AddDatasetResponse:
         """As add_model, for data: a file, a folder, or "package.module:function".
@@ -143,6 +147,8 @@ class Lab:
             image_size: height and width that pictures are brought to, where they differ.
             input_columns: of a table; all but the label's where none is given.
             label_column: of a table; "label" where none is given.
+            tokenizer: of a text: the model, by name or digest, whose tokenizer makes token ids of it.
+            window_tokens: of a text: tokens of one sample; 0 for 256.
 
         Raises EdgemeterError for a folder without data; Refused with NOT_A_DATASET, ALREADY_EXISTS, or
         UNSAFE_MODEL where a function's package is not allowed.
@@ -154,6 +160,8 @@ class Lab:
                 image_width=width,
                 input_columns=input_columns,
                 label_column=label_column or "",
+                tokenizer_model=tokenizer,
+                window_tokens=window_tokens,
             )
         )
         if function := data_source.function_of(source):
@@ -278,9 +286,11 @@ class Lab:
             return self.add_model(source, name, progress=progress).model
         return self.add_dataset(source, name, progress=progress).dataset
 
-    def studies(self, limit: int = 0) -> list[Study]:
-        """Newest first; 0 for the coordinator's usual number."""
-        response = self._call(self.stub.ListStudies, lab_pb2.ListStudiesRequest(limit=limit))
+    def studies(self, limit: int = 0, *, part_of: str = "") -> list[Study]:
+        """Newest first; 0 for the coordinator's usual number. With `part_of` only the parts of that study
+        file: those whose name is this, a slash, and more."""
+        request = lab_pb2.ListStudiesRequest(limit=limit, part_of=part_of)
+        response = self._call(self.stub.ListStudies, request)
         return [Study(self, study) for study in response.studies]
 
     def study(self, reference: str) -> Study:

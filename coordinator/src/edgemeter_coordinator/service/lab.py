@@ -180,7 +180,7 @@ class LabService(lab_pb2_grpc.LabServicer):
         self, request: lab_pb2.ListStudiesRequest, _context: Context
     ) -> lab_pb2.ListStudiesResponse:
         limit = min(request.limit or USUAL_STUDIES, MOST_STUDIES)
-        newest = await self._database.transact(_newest, limit)
+        newest = await self._database.transact(_newest, limit, request.part_of)
         return lab_pb2.ListStudiesResponse(studies=[await self._shown(rows) for rows in newest])
 
     async def GetStudy(  # noqa: N802
@@ -348,8 +348,8 @@ def _found(connection: Connection, reference: str) -> StudyRows:
     return submission.study_rows(connection, submission.find_study(connection, reference).id)
 
 
-def _newest(connection: Connection, limit: int) -> list[StudyRows]:
-    found = studies.newest(connection, limit)
+def _newest(connection: Connection, limit: int, part_of: str) -> list[StudyRows]:
+    found = studies.newest(connection, limit, part_of)
     wanted = studies.variants_of(connection, [study.id for study in found])
     return [
         StudyRows(study=study, variants=wanted[study.id], jobs=jobs.of_study(connection, study.id))

@@ -107,8 +107,12 @@ def referred(connection: Connection, reference: str) -> list[StudyRow]:
     return [_study(row) for row in connection.execute(_studies().where(matches))]
 
 
-def newest(connection: Connection, limit: int) -> list[StudyRow]:
-    ordered = _studies().order_by(studies.c.created_at_ms.desc(), studies.c.id.desc()).limit(limit)
+def newest(connection: Connection, limit: int, part_of: str = "") -> list[StudyRow]:
+    """Of all, or of those whose name is `part_of`, a slash, and more."""
+    wanted = _studies()
+    if part_of:
+        wanted = wanted.where(studies.c.name.startswith(f"{part_of}/", autoescape=True))
+    ordered = wanted.order_by(studies.c.created_at_ms.desc(), studies.c.id.desc()).limit(limit)
     return [_study(row) for row in connection.execute(ordered)]
 
 

@@ -176,6 +176,7 @@ class Model(_message.Message):
     LAYERS_FIELD_NUMBER: _builtins.int
     PREPROCESSING_FIELD_NUMBER: _builtins.int
     TRAINABLE_FIELD_NUMBER: _builtins.int
+    VOCABULARY_DIGEST_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     name: _builtins.str
     framework: _builtins.str
@@ -188,6 +189,8 @@ class Model(_message.Message):
     """Multiply-accumulates of one inference of one sample; 0 where they can't be counted."""
     trainable: _builtins.bool
     """Whether steps that fine-tune can train it."""
+    vocabulary_digest: _builtins.str
+    """Of the tokens that it takes; empty for a model that takes none."""
     @_builtins.property
     def signature(self) -> _variant_pb2.Signature: ...
     @_builtins.property
@@ -213,10 +216,11 @@ class Model(_message.Message):
         layers: _abc.Iterable[Global___LayerCount] | None = ...,
         preprocessing: _abc.Iterable[_variant_pb2.Preprocessing] | None = ...,
         trainable: _builtins.bool = ...,
+        vocabulary_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at_unix_ms", b"added_at_unix_ms", "digest", b"digest", "framework", b"framework", "layers", b"layers", "macs", b"macs", "name", b"name", "parameters", b"parameters", "preprocessing", b"preprocessing", "signature", b"signature", "size_bytes", b"size_bytes", "task", b"task", "trainable", b"trainable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at_unix_ms", b"added_at_unix_ms", "digest", b"digest", "framework", b"framework", "layers", b"layers", "macs", b"macs", "name", b"name", "parameters", b"parameters", "preprocessing", b"preprocessing", "signature", b"signature", "size_bytes", b"size_bytes", "task", b"task", "trainable", b"trainable", "vocabulary_digest", b"vocabulary_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1191,16 +1195,20 @@ class ListStudiesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LIMIT_FIELD_NUMBER: _builtins.int
+    PART_OF_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """Newest first; 0 for the server's usual number."""
+    part_of: _builtins.str
+    """Only those whose name is this, a slash, and more: the parts of a study file. Empty for all."""
     def __init__(
         self,
         *,
         limit: _builtins.int = ...,
+        part_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "part_of", b"part_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,102 @@
+"""Boxes in pictures: how far they cover each other, and which of several stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boxes:
+    """Boxes of several pictures, one after the other; what is found, and what there is to be found.
+
+    Attributes:
+        pictures: int64 (boxes,), rising: the picture that each is in, from 0.
+        corners: float64 (boxes, 4): ymin, xmin, ymax, xmax as shares of the picture's height and width.
+        classes: int64 (boxes,), from 0.
+        scores: float64 (boxes,): how sure the model is, 0 to 1.
+    """
+
+    pictures: NDArray[np.int64]
+    corners: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def where(self, chosen: NDArray[Any]) -> Boxes:
+        """Those that a mask, or an index in rising order, chooses."""
+        return Boxes(
+            pictures=self.pictures[chosen],
+            corners=self.corners[chosen],
+            classes=self.classes[chosen],
+            scores=self.scores[chosen],
+        )
+
+
+def of_picture(picture: int, corners: NDArray[Any], classes: NDArray[Any], scores: NDArray[Any]) -> Boxes:
+    """One picture's boxes, cut to what the picture shows."""
+    return Boxes(
+        pictures=np.full(len(corners), picture, dtype=np.int64),
+        corners=np.clip(corners.astype(np.float64), 0.0, 1.0).reshape(-1, 4),
+        classes=classes.astype(np.int64),
+        scores=scores.astype(np.float64),
+    )
+
+
+def together(parts: Sequence[Boxes]) -> Boxes:
+    """Several pictures' boxes, in the order given."""
+    return Boxes(
+        pictures=np.concatenate([np.zeros(0, np.int64), *(each.pictures for each in parts)]),
+        corners=np.concatenate([np.zeros((0, 4)), *(each.corners for each in parts)]),
+        classes=np.concatenate([np.zeros(0, np.int64), *(each.classes for each in parts)]),
+        scores=np.concatenate([np.zeros(0), *(each.scores for each in parts)]),
+    )
+
+
+def iou(these: NDArray[Any], those: NDArray[Any]) -> NDArray[np.float64]:
+    """Intersection over union, (these, those), of corners (boxes, 4); 0 for two boxes without any area."""
+    top_left = np.maximum(these[:, None, :2], those[None, :, :2])
+    bottom_right = np.minimum(these[:, None, 2:], those[None, :, 2:])
+    shared = np.maximum(bottom_right - top_left, 0.0).prod(axis=2)
+    union = _areas(these)[:, None] + _areas(those)[None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared, dtype=np.float64), where=union > 0)
+
+
+def nms(corners: NDArray[Any], scores: NDArray[Any], *, overlap: float, limit: int) -> NDArray[np.int64]:
+    """Non-maximum suppression: which boxes stay, the best first.
+
+    The best box stays, those that overlap it by more than `overlap` (IoU) go, and so on with the best of the
+    rest until there are `limit`. Of equal scores the first is the better.
+    """
+    order = np.argsort(-scores, kind="stable")
+    stay: list[int] = []
+    while order.size and len(stay) < limit:
+        best, rest = order[0], order[1:]
+        stay.append(int(best))
+        order = rest[iou(corners[best : best + 1], corners[rest])[0] <= overlap]
+    return np.array(stay, dtype=np.int64)
+
+
+def nms_by_class(boxes: Boxes, *, overlap: float, limit: int) -> Boxes:
+    """Of one picture's boxes those that stay where each class is looked at by itself; the best `limit` of
+    all classes together, the best first."""
+    stay = np.concatenate(
+        [
+            np.zeros(0, np.int64),
+            *(
+                of_class[nms(boxes.corners[of_class], boxes.scores[of_class], overlap=overlap, limit=limit)]
+                for of_class in (np.flatnonzero(boxes.classes == each) for each in np.unique(boxes.classes))
+            ),
+        ]
+    )
+    return boxes.where(stay[np.argsort(-boxes.scores[stay], kind="stable")[:limit]])
+
+
+def _areas(corners: NDArray[Any]) -> NDArray[Any]:
+    return np.maximum(corners[:, 2:] - corners[:, :2], 0.0).prod(axis=1)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import zstandard
+from numpy.typing import NDArray
 
 from edgemeter_converters import comparison, datasets, golden, keeping, models, recipes, tasks
 from edgemeter_converters.datasets import Dataset, Inputs, Samples
@@ -30,6 +31,9 @@ COMPRESSION_LEVEL = 19
 
 WORTHWHILE_SAVING = 0.05
 """Share of the artifact's size below which a compressed copy is not worth its place and its time."""
+
+MAX_REFERENCE_BYTES = 1 << 28
+"""Of the original's outputs, which travel to the coordinator to be compared with a device's."""
 
 
 def build(
@@ -60,6 +64,7 @@ def build(
     format_ = FORMATS[recipe.format]
     evaluation = evaluation_samples(original, request.model.preprocessing, dataset, request.seed)
     calibration = calibration_inputs(recipe, dataset)
+    task = request.model.task or tasks.task_of(original.signature)
     encoding = Encoding(
         precision=recipes.precision(recipe),
         options=recipes.options(recipe),
@@ -105,7 +110,7 @@ def build(
         model_digest=request.model.digest,
         recipe=str(recipe),
         format=recipe.format,
-        task=tasks.task_of(original.signature),
+        task=task,
         artifact_digest=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
         compressed_size_bytes=len(compressed),
@@ -119,7 +124,7 @@ def build(
         calibration_digest=datasets.inputs_digest(calibration) if calibration else "",
         seed=request.seed,
         conversion_duration_ns=duration_ns,
-        notes=[*notes, *_data_notes(original, dataset)],
+        notes=notes,
         macs=models.anatomy(model).macs,
         stages=[variant_pb2.Stage.FromString(stage) for stage in request.stages],
         conversion_peak_rss_bytes=peak_rss_bytes,
@@ -128,12 +133,24 @@ def build(
         preprocessing=[variant_pb2.Preprocessing.FromString(each) for each in request.model.preprocessing],
         kept_layers=_kept(format_, model, encoding),
     )
-    _judge(manifest, artifact, original, evaluation)
+    reference = _judge(manifest, artifact, original, evaluation)
+    if dataset is None:
+        manifest.notes.append("Built without data: not scored, and its golden inputs are random numbers.")
+    elif not task:
+        manifest.notes.append("Not scored: no task fits the model's outputs.")
+    elif not manifest.HasField("quality") and evaluation.labels is None:
+        manifest.notes.append("Not scored: the data has no labels for its evaluation samples.")
+    reference_path = None
+    if reference is not None and dataset is not None:
+        reference_path = artifact_path.with_suffix(".reference.npz")
+        np.savez(reference_path, allow_pickle=False, **reference)
+        manifest.reference_digest = hashlib.sha256(reference_path.read_bytes()).hexdigest()
     return BuildReport(
         manifest=manifest.SerializeToString(deterministic=True),
         artifact=request.exchange.give(artifact_path),
         golden=request.exchange.give(golden_path),
         compressed=request.exchange.give(compressed_path) if compressed_path else None,
+        reference=request.exchange.give(reference_path) if reference_path else None,
     )
 
 
@@ -217,7 +234,8 @@ def _judged(original: LoadedModel, request: BuildRequest, dataset: Dataset | Non
     """Labelled training samples that calibration has not seen: what is chosen by them may still be evaluated
     by the evaluation samples."""
     training = dataset.training if dataset is not None else None
-    if training is None or training.labels is None or not tasks.task_of(original.signature):
+    task = request.model.task or tasks.task_of(original.signature)
+    if training is None or training.labels is None or task != "classification":
         raise ConversionError(
             "auto_keep compares quality, which takes labelled training samples of a classification",
             reason=refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
@@ -231,9 +249,9 @@ def _judged(original: LoadedModel, request: BuildRequest, dataset: Dataset | Non
 
 def _judge(
     manifest: variant_pb2.Manifest, artifact: Artifact, original: LoadedModel, evaluation: Samples
-) -> None:
-    """Adds what the variant does with the whole evaluation split: its quality, and how far it is from the
-    original."""
+) -> dict[str, NDArray[np.float32]] | None:
+    """Adds what the variant does with the whole evaluation split: every metric of its task, and how far its
+    outputs are from the original's. Returns those where a device's will be held against them too."""
     outputs = artifact.run(evaluation.inputs)
     expected = models.predict(original, evaluation.inputs)
     if [each.shape for each in outputs] != [each.shape for each in expected]:
@@ -243,10 +261,21 @@ def _judge(
         )
     manifest.output_error.CopyFrom(comparison.output_error(expected, outputs))
     if not manifest.task:
-        return
-    manifest.agreement.CopyFrom(comparison.agreement(expected[0], outputs[0]))
-    if evaluation.labels is not None:
-        manifest.quality.CopyFrom(tasks.task(manifest.task).score(outputs, evaluation.labels))
+        return None
+    task = tasks.task(manifest.task)
+    manifest.sample_noun = task.sample_noun
+    truth = tasks.Truth(
+        labels=evaluation.labels,
+        original=expected if task.needs_original else None,
+        inputs=evaluation.inputs if task.needs_inputs else (),
+    )
+    manifest.metrics.extend(task.metrics(outputs, truth))
+    for field, against in ((manifest.quality, tasks.LABELS), (manifest.agreement, tasks.ORIGINAL)):
+        if (first := tasks.first_against(manifest.metrics, against)) is not None:
+            field.CopyFrom(first)
+    if not task.needs_original or 4 * sum(each.size for each in expected) > MAX_REFERENCE_BYTES:
+        return None
+    return {f"output_{at}": each.astype(np.float32) for at, each in enumerate(expected)}
 
 
 def _kept(format_: Format, model: LoadedModel, encoding: Encoding) -> tuple[str, ...]:
@@ -258,16 +287,6 @@ def _kept(format_: Format, model: LoadedModel, encoding: Encoding) -> tuple[str,
     if not encoding.options.keep:
         return ()
     return keeping.matching(format_.layers(model, encoding), encoding.options.keep)
-
-
-def _data_notes(original: LoadedModel, dataset: Dataset | None) -> list[str]:
-    if dataset is None:
-        return ["Built without data: not scored, and its golden inputs are random numbers."]
-    if not tasks.task_of(original.signature):
-        return ["Not scored: no task fits the model's outputs."]
-    if dataset.evaluation.labels is None:
-        return ["Not scored: the data has no labels for its evaluation samples."]
-    return []
 
 
 def _folder(parent: Path, name: str) -> Path:

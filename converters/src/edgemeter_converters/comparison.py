@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeter_converters.tasks.classification import wilson_interval
 from edgemeter_protos.v1 import variant_pb2
 
 
@@ -25,17 +24,3 @@ def output_error(
         largest = max(largest, float(np.abs(difference).max(initial=0.0)))
     decibels = 10 * math.log10(signal / noise) if noise and signal else None
     return variant_pb2.OutputError(max_absolute=largest, sqnr_db=decibels, samples=len(original[0]))
-
-
-def agreement(original: NDArray[Any], variant: NDArray[Any]) -> variant_pb2.Quality:
-    """Share of the samples for which both choose the same class, with Wilson's 95 % interval.
-
-    Args:
-        original, variant: (samples, classes), scores.
-    """
-    samples = len(original)
-    same = int(np.count_nonzero(original.argmax(axis=1) == variant.argmax(axis=1)))
-    low, high = wilson_interval(same, samples)
-    return variant_pb2.Quality(
-        metric="agreement", value=same / samples, samples=samples, ci95_low=low, ci95_high=high
-    )

@@ -35,6 +35,7 @@ class Sources:
         preprocessing: a serialized `Preprocessing` for each input, or none.
         training_digest, calibration_digest, evaluation_digest: of the data's splits; empty for no data. The
             first two count only where the recipe looks at those samples.
+        task: what the model is for, where that is not what its signature tells; it shapes the manifest.
         seed: of whatever is random.
     """
 
@@ -44,6 +45,7 @@ class Sources:
     training_digest: str = ""
     calibration_digest: str = ""
     evaluation_digest: str = ""
+    task: str = ""
     seed: int
 
 
@@ -98,7 +100,9 @@ def stage_ids(
 
 def _origin(sources: Sources) -> list[object]:
     preprocessing = [each.hex() for each in sources.preprocessing]
-    return [sources.model_digest, sources.framework, preprocessing, sources.seed]
+    # Only where it is told: what was built before there were tasks to tell keeps its key.
+    task = [sources.task] if sources.task else []
+    return [sources.model_digest, sources.framework, preprocessing, sources.seed, *task]
 
 
 def _versions(tools: Sequence[tuple[str, ...]], installed: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ class ModelSource:
         inputs: serialized `TensorSpec`s of one sample of each input, for files that don't tell.
         preprocessing: a serialized `Preprocessing` for each input, or none.
         allowed: packages whose code may run, for a model that a function makes.
+        task: text of what it is for; empty for the first that fits.
     """
 
     digest: str
@@ -24,6 +25,7 @@ class ModelSource:
     inputs: tuple[bytes, ...] = ()
     preprocessing: tuple[bytes, ...] = ()
     allowed: tuple[str, ...] = ()
+    task: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,7 @@ class ModelReport:
         layers: serialized `LayerCount`s.
         signature: a serialized `Signature`.
         made: the file that keeps what a function returned, and its name; None for a file.
+        vocabulary: digest of the tokens' vocabulary; empty for a model that takes none.
     """
 
     framework: str
@@ -74,6 +77,7 @@ class ModelReport:
     signature: bytes
     made: Given | None = None
     made_file_name: str = ""
+    vocabulary: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +89,7 @@ class DatasetRequest(Task):
         function: "package.module:function", or empty.
         reading: a serialized `DataReading`.
         allowed: packages whose code may run.
+        tokenizer: the model whose tokenizer reads a text; None for other data.
     """
 
     digest: str = ""
@@ -92,6 +97,7 @@ class DatasetRequest(Task):
     function: str = ""
     reading: bytes = b""
     allowed: tuple[str, ...] = ()
+    tokenizer: ModelSource | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +107,15 @@ class DatasetReport:
     Attributes:
         splits: name and samples of each: "training", "calibration", "evaluation".
         inputs: serialized `TensorSpec`s of one sample, without a batch dimension.
-        classes: 0 where it has no labels.
+        classes: 0 where labels are no classes, or there are none.
+        labels: a serialized `TensorSpec` of one sample's; empty where there are none.
+        vocabulary: digest of the vocabulary whose token ids the inputs are; empty for other inputs.
         training_digest: of the training inputs and labels.
         calibration_digest: of the calibration inputs.
         evaluation_digest: of the evaluation inputs and labels.
         canonical: the .npz that builds read.
         evaluation_inputs: .npz of the evaluation inputs: `input_0`, …, batch first, as in the data.
-        evaluation_labels: .npz of their `labels`, int64; None where there are none.
+        evaluation_labels: .npz of their `labels`; None where there are none.
     """
 
     splits: tuple[tuple[str, int], ...]
@@ -119,6 +127,8 @@ class DatasetReport:
     canonical: Given
     evaluation_inputs: Given
     evaluation_labels: Given | None
+    labels: bytes = b""
+    vocabulary: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,12 +198,14 @@ class BuildReport:
 
     Attributes:
         compressed: the artifact's file under zstd; None where that saves too little.
+        reference: .npz of what the original gives for the evaluation samples; None where it is not wanted.
     """
 
     manifest: bytes
     artifact: Given
     golden: Given
     compressed: Given | None = None
+    reference: Given | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edgemeter_converters import build, datasets, layers, models, process, recipes, stages, tasks
 from edgemeter_converters.datasets import Dataset
+from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.identity import installed_versions
 from edgemeter_converters.messages import (
     BuildReport,
@@ -33,7 +34,7 @@ from edgemeter_converters.messages import (
 )
 from edgemeter_converters.models import LoadedModel
 from edgemeter_converters.steps.transform import Progress
-from edgemeter_protos.v1 import lab_pb2, variant_pb2
+from edgemeter_protos.v1 import lab_pb2, refusal_pb2, variant_pb2
 
 __all__ = [
     "apply_stage",
@@ -73,7 +74,7 @@ def inspect_model(request: ModelRequest) -> ModelReport:
         anatomy = models.anatomy(model)
         return ModelReport(
             framework=model.framework,
-            task=tasks.task_of(model.signature),
+            task=_task(source.task, model),
             parameters=model.parameters,
             macs=anatomy.macs,
             layers=tuple(
@@ -117,6 +118,8 @@ def inspect_dataset(request: DatasetRequest) -> DatasetReport:
             ),
             inputs=tuple(spec.SerializeToString() for spec in datasets.input_specs(evaluation.inputs)),
             classes=dataset.classes,
+            labels=spec.SerializeToString() if (spec := datasets.label_spec(evaluation)) else b"",
+            vocabulary=dataset.vocabulary,
             training_digest=datasets.samples_digest(dataset.training),
             calibration_digest=datasets.inputs_digest(dataset.calibration),
             evaluation_digest=datasets.samples_digest(evaluation),
@@ -137,7 +140,7 @@ def apply_stage(request: StageRequest) -> StageReport:
         original = _load(request.model, request)
         # Whatever the format, it says the same of a step that changes the model.
         call = recipes.parse(request.step, original.framework).steps[0]
-        task = tasks.task_of(original.signature)
+        task = request.model.task or tasks.task_of(original.signature)
         dataset = _dataset(request, request.dataset_digest)
         training = None
         if dataset is not None:
@@ -220,6 +223,27 @@ def _progress(topic: str) -> Progress:
 
 def _specs(source: ModelSource) -> tuple[variant_pb2.TensorSpec, ...]:
     return tuple(variant_pb2.TensorSpec.FromString(each) for each in source.inputs)
+
+
+def _task(text: str, model: LoadedModel) -> str:
+    """The canonical text of what the model is for, or of what it may be.
+
+    Raises:
+        ConversionError: BAD_REQUEST: there is no such task, or it does not suit the model's outputs.
+    """
+    if not text:
+        return tasks.task_of(model.signature)
+    try:
+        task = tasks.task(text)
+    except ValueError as error:
+        raise ConversionError(str(error), reason=refusal_pb2.REFUSAL_REASON_BAD_REQUEST) from error
+    if not task.fits(model.signature):
+        outputs = ", ".join(f"{each.name} {list(each.shape)}" for each in model.signature.outputs)
+        raise ConversionError(
+            f"the task {task.text} does not suit a model that gives {outputs}",
+            reason=refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
+        )
+    return task.text
 
 
 def _load(source: ModelSource, request: Task) -> LoadedModel:

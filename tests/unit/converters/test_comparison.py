@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgemeter_converters.comparison import agreement, output_error
+from edgemeter_converters.comparison import output_error
 
 
 def test_a_tenth_of_the_amplitude_in_noise_is_20_decibels() -> None:
@@ -25,11 +25,3 @@ def test_all_outputs_count() -> None:
     error = output_error([first, second], [first, second * 3])
     assert error.max_absolute == 2.0
     assert error.sqnr_db == pytest.approx(-6.0206, abs=1e-4)
-
-
-def test_agreement_is_the_share_of_equal_choices() -> None:
-    original = np.eye(4)
-    variant = original[[0, 1, 2, 0]]
-    same = agreement(original, variant)
-    assert (same.metric, same.value, same.samples) == ("agreement", 0.75, 4)
-    assert 0 < same.ci95_low < 0.75 < same.ci95_high < 1

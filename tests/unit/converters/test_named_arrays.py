@@ -183,15 +183,12 @@ def test_given_calibration_is_taken_whole() -> None:
         ),
         pytest.param({"y_test": np.arange(3)}, "'x_test' has 4 samples, 'y_test' has 3", id="lengths"),
         pytest.param(
-            {"y_test": np.eye(4)},
-            "'y_test' is float64 of shape (4, 4): labels are integers of shape (samples,); "
-            "for one-hot labels save labels.argmax(axis=1)",
-            id="one-hot",
+            {"y_test": np.array(["a", "b", "c", "d"])},
+            "'y_test' is <U1 of shape (4,): labels are numbers, (samples, …)",
+            id="text for labels",
         ),
         pytest.param(
-            {"y_test": np.zeros(4)},
-            "'y_test' is float64 of shape (4,): labels are integers of shape (samples,)",
-            id="float labels",
+            {"y_test": np.full((4, 2), np.nan)}, "'y_test' holds NaN or infinity", id="NaN in labels"
         ),
         pytest.param(
             {"y_test": np.array([0, 1, -1, 0])},
@@ -300,3 +297,18 @@ def test_samples_that_are_all_alike_can_not_be_split() -> None:
 def test_one_sample_can_not_be_split() -> None:
     with pytest.raises(ValueError, match="'x' has 1 sample: at least 2 are needed"):
         named_arrays.from_arrays({"x": numbered(0, 1)})
+
+
+def test_labels_of_other_tasks_are_kept_as_they_are() -> None:
+    boxes = np.arange(4 * 2 * 5, dtype=np.float32).reshape(4, 2, 5)
+    arrays = {name: array for name, array in PARTED.items() if name != "y_train"} | {"y_test": boxes}
+    dataset = named_arrays.from_arrays(arrays)
+    assert dataset.evaluation.labels is not None
+    np.testing.assert_array_equal(dataset.evaluation.labels, boxes)
+    assert (dataset.classes, dataset.evaluation.labels.dtype) == (0, np.float32)
+
+
+def test_the_vocabulary_of_tokens_is_kept() -> None:
+    dataset = named_arrays.from_arrays({**PARTED, "vocabulary": np.array("abc123")})
+    assert dataset.vocabulary == "abc123"
+    assert str(named_arrays.to_arrays(dataset)["vocabulary"]) == "abc123"

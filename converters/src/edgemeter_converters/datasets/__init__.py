@@ -30,6 +30,7 @@ __all__ = [
     "check_fits",
     "input_specs",
     "inputs_digest",
+    "label_spec",
     "read",
     "samples_digest",
     "write",
@@ -80,6 +81,15 @@ def read(path: Path, file_name: str, reading: lab_pb2.DataReading | None = None)
     if reader is None:
         raise not_a_dataset(file_name, f"data is read from {', '.join(READERS)} files")
     return reader(path, file_name, reading or lab_pb2.DataReading())
+
+
+def label_spec(samples: Samples) -> variant_pb2.TensorSpec | None:
+    """What one sample's label is; None where there are none."""
+    if samples.labels is None:
+        return None
+    return variant_pb2.TensorSpec(
+        name="labels", dtype=samples.labels.dtype.name, shape=samples.labels.shape[1:]
+    )
 
 
 def input_specs(inputs: Inputs) -> tuple[variant_pb2.TensorSpec, ...]:

@@ -13,7 +13,11 @@ Inputs: TypeAlias = tuple[NDArray[Any], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Inputs and, where they are known, their labels: (samples,), int64."""
+    """Inputs and, where they are known, their labels.
+
+    Labels are (samples,) int64 where each is the number of a class; for other tasks any array, batch first:
+    boxes, pictures, tokens.
+    """
 
     inputs: Inputs
     labels: NDArray[Any] | None = None
@@ -29,8 +33,9 @@ class Dataset:
     Attributes:
         calibration: those that came with the data, or at most 200 picked from training.
         calibration_given: that they came with the data.
-        classes: one more than the highest label, or as many as there are names; 0 where there are no labels.
+        classes: one more than the highest label, or as many as there are names; 0 where labels are none.
         class_names: by label; empty where the data names none.
+        vocabulary: digest of the vocabulary whose token ids the inputs are; empty for other inputs.
     """
 
     training: Samples
@@ -39,3 +44,4 @@ class Dataset:
     classes: int
     calibration_given: bool = False
     class_names: tuple[str, ...] = ()
+    vocabulary: str = ""

@@ -5,8 +5,9 @@ which a fifth is set aside for evaluation. `x_calibration` replaces the calibrat
 picked from training. A model with several inputs has `x_train_0`, `x_train_1`, … in the order of its
 signature, and likewise `x_test_0`, `x_0` and `x_calibration_0`.
 
-Inputs are (samples, …), numbers; labels are (samples,) or (samples, 1), integers from 0. `class_names` are
-(classes,), text, by label.
+Inputs are (samples, …), numbers. Labels are (samples,) or (samples, 1), integers from 0, where each is the
+number of a class; other tasks have others, (samples, …): boxes, pictures, tokens. `class_names` are
+(classes,), text, by label. `vocabulary` is the digest of the vocabulary whose token ids the inputs are.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from edgemeter_converters.datasets import splits
 from edgemeter_converters.datasets.dataset import Dataset, Inputs, Samples
 
-NAME = re.compile(r"x(_train|_test|_calibration)?(_\d+)?|y(_train|_test)?|class_names", re.ASCII)
+NAME = re.compile(r"x(_train|_test|_calibration)?(_\d+)?|y(_train|_test)?|class_names|vocabulary", re.ASCII)
 """Of the arrays that are read; others are ignored."""
 
 Origins = Mapping[str, Sequence[str]]
@@ -44,8 +45,9 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], origins: Origins | None = No
     else:
         calibration = splits.pick_calibration(training.inputs, evaluation.inputs)
     labels = [each.labels for each in (training, evaluation) if each.labels is not None]
-    highest = max((int(each.max()) for each in labels), default=-1)
-    class_names = _class_names(arrays, highest) if labels else ()
+    are_classes = bool(labels) and all(map(_are_classes, labels))
+    highest = max((int(each.max()) for each in labels), default=-1) if are_classes else -1
+    class_names = _class_names(arrays, highest) if are_classes else ()
     return Dataset(
         training=training,
         calibration=calibration,
@@ -53,6 +55,7 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], origins: Origins | None = No
         evaluation=evaluation,
         classes=max(highest + 1, len(class_names)),
         class_names=class_names,
+        vocabulary=str(arrays["vocabulary"]) if "vocabulary" in arrays else "",
     )
 
 
@@ -66,6 +69,8 @@ def to_arrays(dataset: Dataset) -> dict[str, NDArray[Any]]:
         arrays |= _numbered("x_calibration", dataset.calibration)
     if dataset.class_names:
         arrays["class_names"] = np.array(dataset.class_names)
+    if dataset.vocabulary:
+        arrays["vocabulary"] = np.array(dataset.vocabulary)
     return arrays
 
 
@@ -128,17 +133,24 @@ def _samples(arrays: Mapping[str, NDArray[Any]], inputs_name: str, labels_name: 
     labels = arrays[labels_name]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        hint = "; for one-hot labels save labels.argmax(axis=1)" if labels.ndim == 2 else ""
+    if labels.dtype.kind not in "biuf" or labels.ndim == 0 or labels.size == 0:
         raise ValueError(
-            f"{labels_name!r} is {labels.dtype} of shape {labels.shape}: "
-            f"labels are integers of shape (samples,){hint}"
+            f"{labels_name!r} is {labels.dtype} of shape {labels.shape}: labels are numbers, (samples, …)"
         )
     if len(labels) != len(inputs[0]):
         raise ValueError(f"{inputs_name!r} has {len(inputs[0])} samples, {labels_name!r} has {len(labels)}")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise ValueError(f"{labels_name!r} holds NaN or infinity")
+    if not _are_classes(labels):
+        return Samples(inputs=inputs, labels=labels)
     if labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:
         raise ValueError(f"{labels_name!r} goes from {labels.min()} to {labels.max()}: labels count from 0")
     return Samples(inputs=inputs, labels=labels.astype(np.int64))
+
+
+def _are_classes(labels: NDArray[Any]) -> bool:
+    """Whole numbers, one a sample; what else there is says what it is only to its task."""
+    return labels.ndim == 1 and labels.dtype.kind in "iu"
 
 
 def _inputs(arrays: Mapping[str, NDArray[Any]], name: str) -> Inputs:
@@ -169,7 +181,9 @@ def _check_input(name: str, array: NDArray[Any]) -> None:
 
 def _check_classes(name: str, samples: Samples) -> None:
     labels = samples.labels
-    if labels is not None and len(labels) > 1 and labels.min() == labels.max():
+    if labels is None or not _are_classes(labels):
+        return
+    if len(labels) > 1 and labels.min() == labels.max():
         raise ValueError(
             f"{name!r} is {labels[0]} for each of its {len(labels)} samples: nothing is learned or scored on "
             "one class; save samples of several, or leave the labels out"

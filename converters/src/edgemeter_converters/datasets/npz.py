@@ -66,7 +66,7 @@ def write_inputs(path: Path, inputs: Inputs) -> None:
 
 
 def write_labels(path: Path, labels: NDArray[Any]) -> None:
-    """An .npz of `labels`: (samples,), int64."""
+    """An .npz of `labels`, as they are."""
     _save(path, {"labels": labels})
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from edgemeter_converters.exceptions import RecipeError
 from edgemeter_converters.recipes import grammar
+from edgemeter_converters.steps.call import StepCall
 from edgemeter_converters.steps.parameter import bind
 from edgemeter_converters.tasks import classification
 from edgemeter_converters.tasks.task import LABELS, ORIGINAL, Task, TaskKind, Truth, first_against
@@ -57,12 +58,13 @@ def task(text: str) -> Task:
 def task_of(signature: variant_pb2.Signature) -> str:
     """The text of the first task that may be guessed and fits a model of this signature; empty where none
     does."""
-    made = (kind.make(bind(kind.name, kind.parameters, _bare(kind))) for kind in TASKS.values() if kind.guessed)
+    guessed = [kind for kind in TASKS.values() if kind.guessed]
+    made = (kind.make(bind(kind.name, kind.parameters, _bare(kind))) for kind in guessed)
     return next((each.text for each in made if each.fits(signature)), "")
 
 
-def _bare(kind: TaskKind) -> grammar.StepCall:
-    return grammar.StepCall(name=kind.name)
+def _bare(kind: TaskKind) -> StepCall:
+    return StepCall(name=kind.name)
 
 
 def _examples() -> str:

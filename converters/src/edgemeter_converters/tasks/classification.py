@@ -19,6 +19,7 @@ class Classification:
     text = "classification"
     sample_noun = "inference"
     needs_original = True
+    needs_inputs = False
 
     def fits(self, signature: variant_pb2.Signature) -> bool:
         if len(signature.outputs) != 1:

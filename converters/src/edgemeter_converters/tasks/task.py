@@ -48,6 +48,11 @@ class Task(Protocol):
         """Whether some metric is against the original's outputs."""
         ...
 
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether some metric looks at what went into the model."""
+        ...
+
     def fits(self, signature: variant_pb2.Signature) -> bool:
         """Whether a model of this signature may be for this task."""
         ...

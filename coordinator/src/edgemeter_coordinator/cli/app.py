@@ -19,6 +19,7 @@ from edgemeter_coordinator.cli import (
     result,
     serve,
     study,
+    task,
     token,
     variant,
 )
@@ -34,6 +35,7 @@ app.add_typer(meter.app, name="meter")
 app.add_typer(model.app, name="model")
 app.add_typer(data.app, name="data")
 app.add_typer(recipe.app, name="recipe")
+app.add_typer(task.app, name="task")
 app.add_typer(variant.app, name="variant")
 app.add_typer(study.app, name="study")
 app.add_typer(result.app, name="result")

@@ -27,8 +27,8 @@ def add(
         str,
         typer.Argument(
             metavar="PATH|FUNCTION",
-            help="An .npz, .npy, .parquet or .arrow file; a folder of such tables, or of class folders of "
-            "pictures, or a .zip of one; or package.module:function, which the coordinator then calls.",
+            help="An .npz, .npy, .parquet, .arrow or .txt file; a folder of such tables, or of class folders "
+            "of pictures, or a .zip of one; or package.module:function, which the coordinator then calls.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="A name for it; the file's stem where left out.")] = None,
@@ -48,6 +48,16 @@ def add(
     label_column: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="A table's labels; else the column named label.")
     ] = None,
+    tokenizer: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="A text's: the model whose tokenizer makes token ids of it, by name or digest.",
+        ),
+    ] = "",
+    window_tokens: Annotated[
+        int, typer.Option(metavar="TOKENS", help="A text's: tokens of one sample.", min=2, show_default="256")
+    ] = 256,
     as_json: AsJson = False,
 ) -> None:
     """Uploads data and has it checked. Nothing is sent twice."""
@@ -62,6 +72,8 @@ def add(
             image_size=size,
             input_columns=input_column or (),
             label_column=label_column,
+            tokenizer=tokenizer,
+            window_tokens=window_tokens if tokenizer else 0,
             progress=lambda done, total: bars.show([upload_step(Path(source), done, total)]),
         )
     if as_json:

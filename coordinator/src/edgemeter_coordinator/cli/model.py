@@ -50,6 +50,14 @@ def add(
             "these; one for each input. Mean and std may have a number a channel: mean=0.4;0.5;0.6.",
         ),
     ] = None,
+    task: Annotated[
+        str,
+        typer.Option(
+            metavar="TASK",
+            help="What it is for: classification, detection(centernet), … (`edgemeter task ls`); the first "
+            "that fits its outputs where left out.",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Uploads a model and has it checked. Nothing in a file is executed, and nothing is sent twice."""
@@ -61,6 +69,7 @@ def add(
             name,
             inputs=inputs or (),
             preprocess=preprocess or (),
+            task=task,
             progress=lambda done, total: bars.show([upload_step(Path(source), done, total)]),
         )
     if as_json:

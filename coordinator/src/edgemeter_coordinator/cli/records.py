@@ -74,6 +74,8 @@ def dataset(one: lab_pb2.Dataset) -> Record:
         "splits": {split.name: split.samples for split in one.splits},
         "inputs": [tensor(spec) for spec in one.inputs],
         "classes": one.classes or None,
+        "labels": tensor(one.labels) if one.HasField("labels") else None,
+        "vocabulary_digest": one.vocabulary_digest or None,
         "added_at": iso_time(one.added_at_unix_ms),
     }
 
@@ -106,6 +108,8 @@ def quality(one: variant_pb2.Quality) -> Record:
         "value": None if one.unscored_reason else one.value,
         "n": one.samples,
         "ci95": [one.ci95_low, one.ci95_high] if one.HasField("ci95_low") else None,
+        "against": one.against or None,
+        "lower_is_better": one.lower_is_better,
         "unscored_reason": one.unscored_reason or None,
     }
 
@@ -156,6 +160,7 @@ def manifest(one: variant_pb2.Manifest) -> Record:
         "preprocessing": [how.text(each) for each in one.preprocessing],
         "quality": quality(one.quality) if one.HasField("quality") else None,
         "agreement": quality(one.agreement) if one.HasField("agreement") else None,
+        "metrics": [quality(each) for each in one.metrics],
         "output_error": output_error(one.output_error) if one.HasField("output_error") else None,
         "stages": [stage(each) for each in one.stages],
         "kept_layers": list(one.kept_layers),

@@ -276,6 +276,8 @@ class ConversionEngine:
         named = [(built.artifact, manifest.artifact_digest), (built.golden, manifest.golden.digest)]
         if built.compressed is not None:
             named.append((built.compressed, manifest.compressed_digest))
+        if built.reference is not None:
+            named.append((built.reference, manifest.reference_digest))
         for given, digest in named:
             if await self._bench.keep(given) != digest:
                 raise ConversionError("a file was damaged on its way from the conversion worker: try again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from edgemeter_converters import tasks
 from edgemeter_converters.identity import Sources
 from edgemeter_converters.messages import ModelSource
 from edgemeter_coordinator.store.datasets import DatasetRow
@@ -49,6 +50,7 @@ def ground(model: ModelRow, dataset: DatasetRow, allowed: tuple[str, ...]) -> Gr
             training_digest=dataset.training_digest or "",
             calibration_digest=dataset.calibration_digest,
             evaluation_digest=dataset.evaluation_digest,
+            task="" if model.task == tasks.task_of(model.signature) else model.task,
             seed=SEED,
         ),
         dataset_blob=dataset.canonical_blob,
@@ -63,4 +65,5 @@ def model_source(model: ModelRow, allowed: tuple[str, ...]) -> ModelSource:
         inputs=tuple(spec.SerializeToString(deterministic=True) for spec in model.inputs),
         preprocessing=model.preprocessing,
         allowed=allowed if model.function else (),
+        task=model.task,
     )

@@ -39,11 +39,13 @@ class Inspection:
         function: str = "",
         inputs: Sequence[variant_pb2.TensorSpec] = (),
         preprocessing: Sequence[variant_pb2.Preprocessing] = (),
+        task: str = "",
         made_by_function: bool = False,
     ) -> SeenModel:
         """Loads a model file, safely, or calls the function that makes one.
 
         Args:
+            task: its text; empty for the first that fits.
             made_by_function: whether the file is what a function made earlier.
 
         Raises:
@@ -60,6 +62,7 @@ class Inspection:
                     inputs=tuple(spec.SerializeToString(deterministic=True) for spec in inputs),
                     preprocessing=tuple(each.SerializeToString(deterministic=True) for each in preprocessing),
                     allowed=self._allow_code if trusted else (),
+                    task=task,
                 ),
             )
             try:
@@ -86,6 +89,7 @@ class Inspection:
                     macs=report.macs,
                     layers=[lab_pb2.LayerCount.FromString(each) for each in report.layers],
                     preprocessing=preprocessing,
+                    vocabulary_digest=report.vocabulary,
                 ),
             ),
         )
@@ -97,13 +101,18 @@ class Inspection:
         file_name: str = "",
         function: str = "",
         reading: lab_pb2.DataReading | None = None,
+        tokenizer: ModelSource | None = None,
     ) -> datasets.Looked:
         """Reads data, and keeps as blobs what builds, devices and scoring need of it.
+
+        Args:
+            tokenizer: the model whose tokenizer reads a text.
 
         Raises:
             Refused: BLOB_MISSING, NOT_A_DATASET, UNSAFE_MODEL, DISK_FULL.
         """
-        async with self._bench.exchange([digest]) as exchange:
+        named = [digest, *([tokenizer.digest] if tokenizer else [])]
+        async with self._bench.exchange(named) as exchange:
             request = DatasetRequest(
                 exchange=exchange,
                 digest=digest,
@@ -111,6 +120,7 @@ class Inspection:
                 function=function,
                 reading=(reading or lab_pb2.DataReading()).SerializeToString(deterministic=True),
                 allowed=self._allow_code if function else (),
+                tokenizer=tokenizer,
             )
             try:
                 report = await self._bench.run(worker.inspect_dataset, request)
@@ -127,6 +137,8 @@ class Inspection:
                     splits=[lab_pb2.Split(name=name, samples=samples) for name, samples in report.splits],
                     inputs=[variant_pb2.TensorSpec.FromString(spec) for spec in report.inputs],
                     classes=report.classes,
+                    labels=variant_pb2.TensorSpec.FromString(report.labels) if report.labels else None,
+                    vocabulary_digest=report.vocabulary,
                 ),
                 training_digest=report.training_digest,
                 calibration_digest=report.calibration_digest,

@@ -16,10 +16,12 @@ from edgemeter_coordinator.report.numbers import bits_per_weight
 from edgemeter_protos import plans
 from edgemeter_protos.report.absent import Exported
 from edgemeter_protos.report.measured import measured
-from edgemeter_protos.v1 import lab_pb2, result_pb2
+from edgemeter_protos.v1 import lab_pb2, result_pb2, variant_pb2
 
 # Columns that a spreadsheet gets as JSON text, since their length differs from row to row.
 OPEN_COLUMNS = (
+    "metrics.device",
+    "metrics.coordinator",
     "plan.affinity_cpus",
     "latency.percentiles",
     "serving.probes",
@@ -104,6 +106,10 @@ def _exported(response: lab_pb2.ListResultsResponse) -> Exported:
         "macs": manifest.macs or None,
         "bits_per_weight": bits_per_weight(manifest),
         "quality": _quality(response),
+        "metrics": {
+            "device": [_metric(each) for each in response.device_metrics],
+            "coordinator": [_metric(each) for each in manifest.metrics],
+        },
         **measured(result, recipes),
     }
 
@@ -134,6 +140,17 @@ def _quality(response: lab_pb2.ListResultsResponse) -> Exported:
         "agreement": manifest.agreement.value if manifest.HasField("agreement") else None,
         "output_error_max": error.max_absolute if manifest.HasField("output_error") else None,
         "sqnr_db": error.sqnr_db if error.HasField("sqnr_db") else None,
+    }
+
+
+def _metric(one: variant_pb2.Quality) -> Exported:
+    return {
+        "metric": one.metric,
+        "value": one.value,
+        "n": one.samples,
+        "ci95": [one.ci95_low, one.ci95_high] if one.HasField("ci95_low") else None,
+        "against": one.against,
+        "lower_is_better": one.lower_is_better,
     }
 
 

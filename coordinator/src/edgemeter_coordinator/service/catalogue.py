@@ -9,9 +9,11 @@ from pathlib import PurePosixPath
 from sqlalchemy import Connection
 
 from edgemeter_coordinator.blobs import BlobStore, check_digest
+from edgemeter_coordinator.conversion.ground import model_source
 from edgemeter_coordinator.conversion.inspection import Inspection
 from edgemeter_coordinator.refusal import Refused
 from edgemeter_coordinator.service import bounds
+from edgemeter_coordinator.service.submission import find_model
 from edgemeter_coordinator.store import datasets, models, variants
 from edgemeter_coordinator.store.database import Database
 from edgemeter_coordinator.store.datasets import DatasetRow
@@ -33,7 +35,8 @@ class Catalogue:
     async def add_model(self, request: lab_pb2.AddModelRequest) -> tuple[ModelRow, bool]:
         """The model, and whether its digest was known before.
 
-        One that was is looked at again where the request gives inputs or preprocessing that it does not have.
+        One that was is looked at again where the request gives inputs, preprocessing or a task that it does
+        not have.
 
         Raises Refused: BLOB_MISSING, NOT_A_MODEL, UNSAFE_MODEL, TOO_LARGE, ALREADY_EXISTS, BAD_REQUEST,
         SHAPE_MISMATCH.
@@ -54,6 +57,7 @@ class Catalogue:
             function=request.function,
             inputs=request.inputs,
             preprocessing=request.preprocessing,
+            task=request.task,
             made_by_function=earlier is not None and bool(earlier.function),
         )
         _check_takes(seen.looked.signature, request.preprocessing)
@@ -81,7 +85,7 @@ class Catalogue:
         """The model with all that is shown of it: one that an earlier edgemeter added is looked at again."""
         if model.description is not None:
             return model
-        seen = await self._inspection.model(digest=model.digest, file_name=model.file_name)
+        seen = await self._inspection.model(digest=model.digest, file_name=model.file_name, task=model.task)
         return await self._database.transact(models.describe, model.digest, seen.looked)
 
     async def add_dataset(self, request: lab_pb2.AddDatasetRequest) -> tuple[DatasetRow, bool]:
@@ -90,7 +94,8 @@ class Catalogue:
         One that is read in a way that its file does not tell has the digest of what was read, since the same
         file may be read in other ways.
 
-        Raises Refused: BLOB_MISSING, NOT_A_DATASET, UNSAFE_MODEL, ALREADY_EXISTS, BAD_REQUEST, DISK_FULL.
+        Raises Refused: BLOB_MISSING, NOT_A_DATASET, UNSAFE_MODEL, ALREADY_EXISTS, BAD_REQUEST, DISK_FULL,
+        NOT_FOUND for a tokenizer's model.
         """
         digest, name, file_name = _named(
             "dataset", request.digest, request.name, request.file_name, request.function
@@ -100,8 +105,16 @@ class Catalogue:
             earlier = await self._database.transact(_known_dataset, digest, name)
             if earlier is not None:
                 return earlier, True
+        tokenizer = None
+        if request.reading.tokenizer_model:
+            row = await self._database.transact(find_model, request.reading.tokenizer_model)
+            tokenizer = model_source(row, ())
         looked = await self._inspection.dataset(
-            digest=digest, file_name=file_name, function=request.function, reading=request.reading
+            digest=digest,
+            file_name=file_name,
+            function=request.function,
+            reading=request.reading,
+            tokenizer=tokenizer,
         )
         key = digest if as_it_is else looked.canonical_blob
         _, size_bytes = await asyncio.to_thread(self._blobs.stat, digest or key)
@@ -187,8 +200,10 @@ def _named(noun: str, digest: str, name: str, file_name: str, function: str) -> 
 def _differs(known: ModelRow, request: lab_pb2.AddModelRequest) -> bool:
     """Whether the request gives what the known model does not have."""
     described = known.description.preprocessing if known.description is not None else ()
-    return (bool(request.inputs) and list(request.inputs) != list(known.inputs)) or (
-        bool(request.preprocessing) and list(request.preprocessing) != list(described)
+    return (
+        (bool(request.inputs) and list(request.inputs) != list(known.inputs))
+        or (bool(request.preprocessing) and list(request.preprocessing) != list(described))
+        or (bool(request.task) and request.task != known.task)
     )
 
 
@@ -196,7 +211,8 @@ def _described(connection: Connection, known: ModelRow, looked: Looked) -> Model
     """Variants are named by the preprocessing too, so that those that are built stay what they are."""
     bounds.check(
         not variants.under_way(connection, known.digest),
-        f"variants of {known.name} are being built: its preprocessing and inputs can be changed after that",
+        f"variants of {known.name} are being built: its preprocessing, inputs and task can be changed after "
+        "that",
     )
     return models.describe(connection, known.digest, looked)
 

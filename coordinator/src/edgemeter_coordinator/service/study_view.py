@@ -95,6 +95,7 @@ def model(row: ModelRow) -> lab_pb2.Model:
         size_bytes=row.size_bytes,
         parameters=row.parameters,
         signature=row.signature,
+        vocabulary_digest=described.vocabulary_digest,
         added_at_unix_ms=row.added_at_ms,
     )
 
@@ -107,6 +108,8 @@ def dataset(row: DatasetRow) -> lab_pb2.Dataset:
         splits=row.description.splits,
         inputs=row.description.inputs,
         classes=row.description.classes,
+        labels=row.description.labels if row.description.HasField("labels") else None,
+        vocabulary_digest=row.description.vocabulary_digest,
         added_at_unix_ms=row.added_at_ms,
     )
 
@@ -201,8 +204,9 @@ def result(stored: StoredResult, *, of: lab_pb2.Study, on: lab_pb2.Device) -> la
     if of.variants and of.variants[0].manifest.HasField("quality"):
         response.baseline_quality.CopyFrom(of.variants[0].manifest.quality)
     quality = stored.device_quality
-    if quality is not None:
+    if quality is not None and (quality.metric or quality.unscored_reason):
         response.device_quality.CopyFrom(quality)
+    response.device_metrics.extend(stored.device_metrics)
     if quality is not None and quality.unscored_reason:
         verdict = response.result.verdict
         verdict.reasons.add(code=UNSCORED, detail=quality.unscored_reason)

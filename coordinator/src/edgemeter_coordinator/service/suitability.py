@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgemeter_converters import identity, recipes
+from edgemeter_converters import identity, recipes, tasks
 from edgemeter_converters.datasets import check_fits
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.recipes import Recipe
@@ -78,6 +78,21 @@ def check_data(model: ModelRow, dataset: DatasetRow, read: Sequence[ReadRecipe])
         check_fits(model.signature, list(description.inputs), description.classes, preprocessing)
     except ConversionError as error:
         raise refused(error, f"{dataset.name} does not fit {model.name}: ") from error
+    if model.task and description.HasField("labels"):
+        misfit = tasks.task(model.task).misfit(description.labels)
+        if misfit:
+            raise Refused(
+                refusal_pb2.REFUSAL_REASON_SHAPE_MISMATCH,
+                f"{dataset.name} does not fit {model.name}: {misfit}",
+            )
+    vocabulary = model.description.vocabulary_digest if model.description is not None else ""
+    if vocabulary and description.vocabulary_digest not in ("", vocabulary):
+        raise Refused(
+            refusal_pb2.REFUSAL_REASON_SHAPE_MISMATCH,
+            f"{dataset.name} was made with another tokenizer than {model.name}'s (vocabulary "
+            f"{description.vocabulary_digest[:12]}, not {vocabulary[:12]}): add the text again with "
+            f"--tokenizer {model.name}",
+        )
     for each in read:
         if recipes.needs_training(each.recipe):
             _check_split(each, dataset, "training")

@@ -24,7 +24,7 @@ class Looked:
     signature: variant_pb2.Signature
     # Given by the user, of one sample each; empty where the file tells.
     inputs: Sequence[variant_pb2.TensorSpec] = ()
-    # Its fields macs, layers and preprocessing.
+    # Its fields macs, layers, preprocessing and vocabulary_digest.
     description: lab_pb2.Model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, sel
 from edgemeter_coordinator.store.database import now_ms
 from edgemeter_coordinator.store.schema import jobs, results, study_variants
 from edgemeter_protos.v1.result_pb2 import Result
-from edgemeter_protos.v1.variant_pb2 import Quality
+from edgemeter_protos.v1.variant_pb2 import Metrics, Quality
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,8 +25,9 @@ class StoredResult:
     # From an attempt that has lost its job, whether before it reported or after.
     late: bool
     result: Result
-    # None until it is scored, and where the data has no labels.
+    # None until it is scored; without a metric's name where labels say nothing of it.
     device_quality: Quality | None
+    device_metrics: Sequence[Quality]
     received_at_ms: int
 
 
@@ -112,10 +114,17 @@ def of_study(connection: Connection, study_id: str, include_late: bool = False) 
     return [_result(row) for row in connection.execute(statement)]
 
 
-def set_quality(connection: Connection, result_id: str, quality: Quality) -> None:
-    """Notes what the device's outputs are worth."""
+def set_quality(
+    connection: Connection, result_id: str, quality: Quality, metrics: Sequence[Quality] = ()
+) -> None:
+    """Notes what the device's outputs are worth: the first metric against labels, and all of them."""
     connection.execute(
-        results.update().where(results.c.id == result_id).values(device_quality=quality.SerializeToString())
+        results.update()
+        .where(results.c.id == result_id)
+        .values(
+            device_quality=quality.SerializeToString(),
+            device_metrics=Metrics(metrics=metrics).SerializeToString(),
+        )
     )
 
 
@@ -151,5 +160,6 @@ def _result(row: Row[Any]) -> StoredResult:
         late=row.is_late,
         result=Result.FromString(row.payload),
         device_quality=None if row.device_quality is None else Quality.FromString(row.device_quality),
+        device_metrics=Metrics.FromString(row.device_metrics or b"").metrics,
         received_at_ms=row.received_at_ms,
     )

@@ -212,8 +212,10 @@ results = Table(
     Column("variant_id", ForeignKey("variants.id"), nullable=False),
     Column("late", Boolean, nullable=False),
     Column("payload", LargeBinary, nullable=False),  # Result
-    Column("device_quality", LargeBinary),  # Quality, once scored
+    # Quality, once scored: the first metric against labels; one without a name where there is none.
+    Column("device_quality", LargeBinary),
     Column("received_at_ms", BigInteger, nullable=False),
+    Column("device_metrics", LargeBinary),  # Metrics
     ForeignKeyConstraint(["job_id", "attempt"], ["attempts.job_id", "attempts.number"]),
     UniqueConstraint("job_id", "attempt", "sequence"),
 )

@@ -187,6 +187,28 @@ class Quality(_message.Message):
 Global___Quality: _TypeAlias = Quality  # noqa: Y015
 
 @_typing.final
+class Metrics(_message.Message):
+    """What is stored of a device's outputs under a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRICS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quality]: ...
+    def __init__(
+        self,
+        *,
+        metrics: _abc.Iterable[Global___Quality] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metrics", b"metrics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Metrics: _TypeAlias = Metrics  # noqa: Y015
+
+@_typing.final
 class Generation(_message.Message):
     """How a model that writes text is timed: a query is one generation."""
 

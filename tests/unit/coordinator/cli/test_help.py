@@ -47,6 +47,7 @@ def test_the_nouns_are_all_there() -> None:
         "study ls",
         "study show",
         "study watch",
+        "task ls",
         "token ls",
         "token new",
         "variant layers",
@@ -75,7 +76,7 @@ def test_every_parameter_is_explained_and_json_is_offered(name: str) -> None:
     assert any("--json" in parameter.opts for parameter in TREE[name].params)
 
 
-LOCAL = {"serve", "login", "demo"}
+LOCAL = {"serve", "login", "demo", "task ls"}
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LOCAL])

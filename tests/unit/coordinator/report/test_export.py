@@ -36,6 +36,7 @@ KEYS = {
     "non_zero_parameters": None,
     "macs": None,
     "bits_per_weight": None,
+    "metrics": {"device", "coordinator"},
     "quality": {
         *("metric", "value", "n", "ci95", "coordinator_value", "baseline_value"),
         *("agreement", "output_error_max", "sqnr_db"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgemeter_coordinator.service import scoring
-from edgemeter_coordinator.service.scoring import UnscorableError, quality_of
+from edgemeter_coordinator.service.scoring import UnscorableError, metrics_of
 
 LABELS = np.array([0, 1, 2, 0, 1])
 RIGHT = np.eye(3, dtype=np.float32)[LABELS]
@@ -36,24 +36,48 @@ def outputs(folder: Path, **arrays: Any) -> Path:
 def test_scored(tmp_path: Path, labels_path: Path) -> None:
     wrong = RIGHT.copy()
     wrong[0] = [0, 0, 1]
-    quality = quality_of(
+    (quality,) = metrics_of(
         outputs_path=outputs(tmp_path, output_0=wrong),
         labels_path=labels_path,
-        task_name="classification",
+        task_text="classification",
         evaluated_samples=5,
     )
-    assert (quality.metric, quality.value, quality.samples) == ("top1", 0.8, 5)
+    assert (quality.metric, quality.value, quality.samples, quality.against) == ("top1", 0.8, 5, "labels")
     assert quality.ci95_low < 0.8 < quality.ci95_high
 
 
 def test_only_the_samples_that_were_evaluated_count(tmp_path: Path, labels_path: Path) -> None:
-    quality = quality_of(
+    (quality,) = metrics_of(
         outputs_path=outputs(tmp_path, output_0=RIGHT[:2]),
         labels_path=labels_path,
-        task_name="classification",
+        task_text="classification",
         evaluated_samples=2,
     )
     assert (quality.value, quality.samples) == (1.0, 2)
+
+
+def test_against_the_originals_outputs_where_there_are_no_labels(tmp_path: Path) -> None:
+    other = RIGHT.copy()
+    other[0] = [0, 0, 1]
+    np.savez(tmp_path / "reference.npz", output_0=other)
+    (quality,) = metrics_of(
+        outputs_path=outputs(tmp_path, output_0=RIGHT[:4]),
+        reference_path=tmp_path / "reference.npz",
+        task_text="classification",
+        evaluated_samples=4,
+    )
+    assert (quality.metric, quality.value, quality.against) == ("agreement", 0.75, "original")
+
+
+def test_outputs_of_another_shape_than_the_originals_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "reference.npz", output_0=RIGHT)
+    with pytest.raises(UnscorableError, match=r"the original's of \[\(5, 3\)\]"):
+        metrics_of(
+            outputs_path=outputs(tmp_path, output_0=RIGHT[:, :2]),
+            reference_path=tmp_path / "reference.npz",
+            task_text="classification",
+            evaluated_samples=5,
+        )
 
 
 @pytest.mark.parametrize(
@@ -75,10 +99,10 @@ def test_only_the_samples_that_were_evaluated_count(tmp_path: Path, labels_path:
 )
 def test_refused(tmp_path: Path, labels_path: Path, arrays: dict[str, Any], samples: int, said: str) -> None:
     with pytest.raises(UnscorableError) as caught:
-        quality_of(
+        metrics_of(
             outputs_path=outputs(tmp_path, **arrays),
             labels_path=labels_path,
-            task_name="classification",
+            task_text="classification",
             evaluated_samples=samples,
         )
     assert said in str(caught.value)
@@ -97,8 +121,8 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, labels_path: Path,
     path = tmp_path / "outputs.npz"
     path.write_bytes(content)
     with pytest.raises(UnscorableError):
-        quality_of(
-            outputs_path=path, labels_path=labels_path, task_name="classification", evaluated_samples=5
+        metrics_of(
+            outputs_path=path, labels_path=labels_path, task_text="classification", evaluated_samples=5
         )
 
 
@@ -109,10 +133,10 @@ def test_damaged_bytes_are_refused(tmp_path: Path, labels_path: Path) -> None:
         damaged = tmp_path / "damaged.npz"
         damaged.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
         try:
-            quality_of(
+            metrics_of(
                 outputs_path=damaged,
                 labels_path=labels_path,
-                task_name="classification",
+                task_text="classification",
                 evaluated_samples=5,
             )
         except UnscorableError:
@@ -141,10 +165,10 @@ def test_an_array_with_a_made_up_header_is_refused(tmp_path: Path, labels_path: 
     with zipfile.ZipFile(tmp_path / "outputs.npz", "w") as archive:
         archive.writestr("output_0.npy", array)
     with pytest.raises(UnscorableError):
-        quality_of(
+        metrics_of(
             outputs_path=tmp_path / "outputs.npz",
             labels_path=labels_path,
-            task_name="classification",
+            task_text="classification",
             evaluated_samples=5,
         )
 
@@ -158,6 +182,6 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
     assert path.stat().st_size < 10_000
     monkeypatch.setattr(scoring, "MAX_BYTES", 1_000_000)
     with pytest.raises(UnscorableError, match="2000000 bytes"):
-        quality_of(
-            outputs_path=path, labels_path=labels_path, task_name="classification", evaluated_samples=5
+        metrics_of(
+            outputs_path=path, labels_path=labels_path, task_text="classification", evaluated_samples=5
         )

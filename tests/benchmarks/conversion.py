@@ -8,7 +8,6 @@ begin alike carry out what they share, and independent conversions by one worker
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -18,13 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgemeter_converters import zoo
 from edgemeter_coordinator.sdk import settings
 from edgemeter_coordinator.sdk.lab import Lab
 from edgemeter_coordinator.sdk.study import Study
 from edgemeter_protos.v1 import lab_pb2
 from tests.benchmarks import converter_turns
 from tests.benchmarks.figures import Figure, median_ratio
-from tests.benchmarks.zoo import pictures, resnet
 from tests.desk import Desk, until
 
 WHAT = {"tflite": "ResNet, Keras to int8@tflite", "onnx": "EfficientNet-lite0, torch to int8@onnx"}
@@ -39,9 +38,8 @@ PATIENCE_S = 900
 def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        resnet.write(folder / "resnet.h5")
-        pictures.write_cifar(folder / "cifar.npz")
-        pictures.write_imagenet(folder / "imagenet.npz")
+        for each in ("cifar10-resnet", "efficientnet-lite0"):
+            zoo.fetch(each, folder)
         figures = [figure for kind in converter_turns.TURNS for figure in _beside_the_converter(kind, folder)]
         figures += _ready_and_shared(folder)
         return [*figures, _two_workers(folder)]
@@ -51,13 +49,10 @@ def measure() -> list[Figure]:
 
 
 def _beside_the_converter(kind: str, folder: Path) -> list[Figure]:
-    # zoo.lite0 is named by a function's path, as a user would.
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(
         [sys.executable, converter_turns.__file__, kind, folder],
         capture_output=True,
         text=True,
-        env=environment,
     )
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
@@ -192,12 +187,14 @@ def _coordinator(folder: Path, workers: int) -> Iterator[tuple[Desk, Lab]]:
 
 
 def _bring(desk: Desk, lab: Lab, folder: Path) -> None:
-    desk.ok(f"edgemeter model add {folder / 'resnet.h5'} --preprocess {resnet.PREPROCESSING}")
-    lab.add_dataset(folder / "cifar.npz")
+    fetched = zoo.fetch("cifar10-resnet", folder)
+    (preprocessing,) = fetched.preprocessing
+    desk.ok(f"edgemeter model add {fetched.model_path} --preprocess {preprocessing}")
+    lab.add_dataset(fetched.data_path)
 
 
 def _bench(lab: Lab, recipes: list[str]) -> Study:
-    return lab.bench("resnet", "cifar", recipes=recipes, profile="quick")
+    return lab.bench("cifar10-resnet", "cifar10-resnet", recipes=recipes, profile="quick")
 
 
 def _built(lab: Lab, recipes: list[str]) -> lab_pb2.Study:

@@ -22,13 +22,12 @@ if __name__ == "__main__":
 import numpy as np  # noqa: E402
 
 from edgemeter_protos.v1 import variant_pb2  # noqa: E402
-from tests.benchmarks.zoo import lite0  # noqa: E402
 
 TURNS = {"tflite": 9, "onnx": 5}
 
 PIXELS = variant_pb2.Preprocessing(scale=1 / 255)
 CENTRED = variant_pb2.Preprocessing(scale=1 / 255, mean=[0.5], std=[0.5], channels_first=True)
-"""What resnet.PREPROCESSING and lite0.PREPROCESSING say."""
+"""What the zoo says of the ResNet and of EfficientNet-lite0."""
 
 
 def turns(kind: str, folder: Path) -> dict[str, list[float]]:
@@ -62,8 +61,8 @@ def _tflite(folder: Path) -> Timed:
     import keras
     import tensorflow as tf
 
-    network = keras.models.load_model(folder / "resnet.h5", compile=False)
-    with np.load(folder / "cifar.npz") as arrays:
+    network = keras.models.load_model(folder / "cifar10-resnet.h5", compile=False)
+    with np.load(folder / "cifar10-resnet.npz") as arrays:
         samples = (arrays["x_train"] / 255).astype(np.float32)
 
     def peer() -> bytes:
@@ -77,7 +76,7 @@ def _tflite(folder: Path) -> Timed:
             converter.inference_input_type = converter.inference_output_type = tf.int8
             return bytes(converter.convert())
 
-    return _builder(folder, "int8@tflite", folder / "resnet.h5", "cifar.npz", PIXELS), peer
+    return _builder(folder, "int8@tflite", folder / "cifar10-resnet.h5", "cifar10-resnet.npz", PIXELS), peer
 
 
 def _onnx(folder: Path) -> Timed:
@@ -86,11 +85,14 @@ def _onnx(folder: Path) -> Timed:
     from onnxruntime import quantization as ort
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    from edgemeter_converters import models
     from edgemeter_converters.formats import onnx as ours
     from edgemeter_converters.formats import onnx_integer
 
-    module, examples = lite0.net()
-    with np.load(folder / "imagenet.npz") as arrays:
+    model = folder / "efficientnet-lite0.torchmodule"
+    module = models.load(model, model.name).torch
+    examples = (torch.zeros(1, 3, 224, 224),)
+    with np.load(folder / "efficientnet-lite0.npz") as arrays:
         samples = ((arrays["x_train"] / 255 - 0.5) / 0.5).astype(np.float32).transpose(0, 3, 1, 2)
 
     class Reader(ort.CalibrationDataReader):  # type: ignore[misc]
@@ -128,7 +130,7 @@ def _onnx(folder: Path) -> Timed:
             )
             return len(onnx.load(integer).graph.node)
 
-    build = _builder(folder, "int8@onnx", "zoo.lite0:net", "imagenet.npz", CENTRED)
+    build = _builder(folder, "int8@onnx", model, "efficientnet-lite0.npz", CENTRED)
 
     def forgetful() -> float:
         # What a worker keeps for the next variant of the same model would spare it the work.
@@ -140,7 +142,7 @@ def _onnx(folder: Path) -> Timed:
 
 
 def _builder(
-    folder: Path, recipe: str, model: Path | str, data: str, preprocessing: variant_pb2.Preprocessing
+    folder: Path, recipe: str, model: Path, data: str, preprocessing: variant_pb2.Preprocessing
 ) -> Callable[[], float]:
     """Builds the recipe's variant as a worker that has the model loaded does."""
     from edgemeter_converters import messages, worker
@@ -161,22 +163,9 @@ def _builder(
     dataset = worker.inspect_dataset(
         messages.DatasetRequest(exchange=exchange("data"), digest=blob(folder / data), file_name=data)
     )
-    if isinstance(model, Path):
-        digest, file_name = blob(model), model.name
-    else:
-        report = worker.inspect_model(
-            messages.ModelRequest(
-                exchange=exchange("model"),
-                source=messages.ModelSource(digest="", file_name="", allowed=("zoo",)),
-                function=model,
-            )
-        )
-        assert report.made is not None
-        digest, file_name = blob(report.made.path), report.made_file_name
     source = messages.ModelSource(
-        digest=digest,
-        file_name=file_name,
-        allowed=("zoo",),
+        digest=blob(model),
+        file_name=model.name,
         preprocessing=(preprocessing.SerializeToString(),),
     )
     canonical, count = blob(dataset.canonical.path), iter(range(1000))

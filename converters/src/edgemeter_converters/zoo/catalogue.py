@@ -1,0 +1,40 @@
+"""Every entry of the zoo, one file each. Pure: importing it imports no framework."""
+
+from __future__ import annotations
+
+import difflib
+from types import MappingProxyType
+
+from edgemeter_converters.zoo.entries import (
+    cifar10_resnet,
+    efficientnet_lite0,
+    fashion_net,
+    smollm2,
+)
+from edgemeter_converters.zoo.entry import APPLICATIONS, Entry
+from edgemeter_converters.zoo.exceptions import FetchError
+
+__all__ = ["APPLICATIONS", "ENTRIES", "Entry", "entry"]
+
+ENTRIES: MappingProxyType[str, Entry] = MappingProxyType(
+    {
+        each.name: each
+        for each in (
+            cifar10_resnet.ENTRY,
+            efficientnet_lite0.ENTRY,
+            fashion_net.ENTRY,
+            smollm2.ENTRY,
+        )
+    }
+)
+"""By name, in the order of `APPLICATIONS`."""
+
+
+def entry(name: str) -> Entry:
+    """The entry of this name. Raises FetchError naming the nearest."""
+    found = ENTRIES.get(name)
+    if found is None:
+        near = difflib.get_close_matches(name, ENTRIES, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise FetchError(f"nothing named {name!r} to fetch: {hint}there are {', '.join(ENTRIES)}")
+    return found

@@ -1,0 +1,1 @@
+"""Networks of the zoo. A coordinator may call these modules' functions: they build, and nothing else."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,10 +40,10 @@ class Boxes:
 
 
 def of_picture(picture: int, corners: NDArray[Any], classes: NDArray[Any], scores: NDArray[Any]) -> Boxes:
-    """One picture's boxes, cut to what the picture shows."""
+    """One picture's boxes."""
     return Boxes(
         pictures=np.full(len(corners), picture, dtype=np.int64),
-        corners=np.clip(corners.astype(np.float64), 0.0, 1.0).reshape(-1, 4),
+        corners=corners.astype(np.float64).reshape(-1, 4),
         classes=classes.astype(np.int64),
         scores=scores.astype(np.float64),
     )
@@ -57,6 +57,12 @@ def together(parts: Sequence[Boxes]) -> Boxes:
         classes=np.concatenate([np.zeros(0, np.int64), *(each.classes for each in parts)]),
         scores=np.concatenate([np.zeros(0), *(each.scores for each in parts)]),
     )
+
+
+def inside(boxes: Boxes) -> Boxes:
+    """Boxes cut to what their picture shows; those without any area there are left out."""
+    cut = replace(boxes, corners=np.clip(boxes.corners, 0.0, 1.0))
+    return cut.where(_areas(cut.corners) > 0)
 
 
 def iou(these: NDArray[Any], those: NDArray[Any]) -> NDArray[np.float64]:

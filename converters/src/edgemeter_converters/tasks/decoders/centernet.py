@@ -80,7 +80,7 @@ def _picture(index: int, heat: NDArray[Any], sides: NDArray[Any]) -> boxes.Boxes
     corners = np.stack(
         [(y - top) / rows, (x - left) / columns, (y + bottom) / rows, (x + right) / columns], axis=1
     )
-    return boxes.of_picture(index, corners, classes, np.clip(scores, 0.0, 1.0))
+    return boxes.inside(boxes.of_picture(index, corners, classes, np.clip(scores, 0.0, 1.0)))
 
 
 def peaks(heat: NDArray[Any], least: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -65,7 +65,8 @@ def _picture(
 ) -> boxes.Boxes:
     order = np.argsort(-scores[: max(count, 0)], kind="stable")
     chosen = order[scores[order] >= LEAST_SCORE][:MAX_BOXES]
-    return boxes.of_picture(index, corners[chosen], np.rint(classes[chosen]), scores[chosen])
+    found = boxes.of_picture(index, corners[chosen], np.rint(classes[chosen]), scores[chosen])
+    return boxes.inside(found)
 
 
 def _whole(values: NDArray[Any]) -> bool:

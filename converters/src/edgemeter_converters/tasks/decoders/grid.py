@@ -61,4 +61,5 @@ def _picture(index: int, cells: NDArray[Any]) -> boxes.Boxes:
     found = boxes.of_picture(
         index, corners, of_classes.argmax(axis=1), objectness[y, x] * of_classes.max(axis=1, initial=0.0)
     )
-    return boxes.nms_by_class(found.where(found.scores >= LEAST_SCORE), overlap=OVERLAP, limit=MAX_BOXES)
+    found = found.where(found.scores >= LEAST_SCORE)
+    return boxes.inside(boxes.nms_by_class(found, overlap=OVERLAP, limit=MAX_BOXES))

@@ -67,7 +67,8 @@ class SSD:
         found = boxes.of_picture(
             index, corners_of(encodings[anchors], self._anchors[anchors]), classes, scores[anchors, classes]
         )
-        return boxes.nms_by_class(found, overlap=OVERLAP, limit=MAX_BOXES)
+        # Boxes are cut to the picture after suppression: what overlaps outside of it counts.
+        return boxes.inside(boxes.nms_by_class(found, overlap=OVERLAP, limit=MAX_BOXES))
 
 
 HEAD = Head(

@@ -33,7 +33,7 @@ _LOADERS = MappingProxyType(
     {
         ".keras": "keras",
         ".h5": "keras",
-        ".zip": "saved_model",
+        ".zip": "zipped",
         ".pt2": "exported_program",
         ".pt": "torchscript",
         ".ts": "torchscript",
@@ -95,6 +95,8 @@ def load(
         loaded = module.load(path, file_name, batched(inputs))
     elif home == "torch_function":
         loaded = module.load(path, file_name, tuple(allowed))
+    elif home == "zipped":
+        loaded = _home(module.framework_of(path)).load(path, file_name)
     else:
         loaded = module.load(path, file_name)
     return loaded

@@ -12,7 +12,14 @@ from edgemeter_converters.exceptions import RecipeError
 from edgemeter_converters.recipes import grammar
 from edgemeter_converters.steps.call import StepCall
 from edgemeter_converters.steps.parameter import bind
-from edgemeter_converters.tasks import classification
+from edgemeter_converters.tasks import (
+    characters,
+    classification,
+    encoder,
+    generative,
+    language_model,
+    super_resolution,
+)
 from edgemeter_converters.tasks.task import LABELS, ORIGINAL, Task, TaskKind, Truth, first_against
 from edgemeter_protos.v1 import variant_pb2
 
@@ -29,7 +36,17 @@ __all__ = [
 ]
 
 TASKS: MappingProxyType[str, TaskKind] = MappingProxyType(
-    {each.name: each for each in (classification.KIND,)}
+    {
+        each.name: each
+        for each in (
+            language_model.KIND,
+            classification.KIND,
+            characters.KIND,
+            encoder.KIND,
+            generative.KIND,
+            super_resolution.KIND,
+        )
+    }
 )
 """In the order in which `task_of` tries those that may be guessed."""
 

@@ -133,6 +133,7 @@ def build(
         preprocessing=[variant_pb2.Preprocessing.FromString(each) for each in request.model.preprocessing],
         kept_layers=_kept(format_, model, encoding),
     )
+    manifest.attachments.extend(each for stage in manifest.stages for each in stage.attachments)
     reference = _judge(manifest, artifact, original, evaluation)
     if dataset is None:
         manifest.notes.append("Built without data: not scored, and its golden inputs are random numbers.")

@@ -20,7 +20,11 @@ from edgemeter_converters.steps.call import StepCall
 _ID_CHARACTERS = 16
 
 _TRAINING_TOOLS = MappingProxyType(
-    {"keras": (("keras",), ("tensorflow", "tensorflow-cpu")), "torch": (("torch",), ("torch-pruning",))}
+    {
+        "keras": (("keras",), ("tensorflow", "tensorflow-cpu")),
+        "torch": (("torch",), ("torch-pruning",)),
+        "llama": (("torch",), ("transformers",), ("peft",)),
+    }
 )
 """Distributions that shape what a step leaves, by framework; each under any of several names."""
 

@@ -162,11 +162,13 @@ class StageRequest(Task):
 
 @dataclass(frozen=True, kw_only=True)
 class StageReport:
-    """What a step left: the changed model's file and its name, and a serialized `Stage`."""
+    """What a step left: the changed model's file and its name, a serialized `Stage`, and the files that this
+    names as its attachments, in the same order."""
 
     made: Given
     file_name: str
     stage: bytes
+    attachments: tuple[Given, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,29 @@ from numpy.typing import NDArray
 from edgemeter_converters import models, recipes
 from edgemeter_converters.datasets import Samples
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.models import LoadedModel
+from edgemeter_converters.models import LoadedModel, llama, llama_files
 from edgemeter_converters.steps.call import StepCall
-from edgemeter_converters.steps.transform import Context, Progress, Transformed
+from edgemeter_converters.steps.transform import Context, LeftFile, Progress, Transformed
 from edgemeter_protos.v1 import refusal_pb2, variant_pb2
 
 _PROBE_SAMPLES = 8
 
-SUFFIXES = {"keras": ".keras", "torch": ".torchstage"}
+SUFFIXES = {"keras": ".keras", "torch": ".torchstage", "llama": ".zip"}
 """Of the file that keeps a changed model, by framework. A .torchstage is torch's pickle of a module: nobody
 but a conversion worker writes one, of a module whose package the operator trusts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarriedOut:
+    """What a step left.
+
+    Attributes:
+        stage: names each of `files` among its attachments, in the same order.
+    """
+
+    model: LoadedModel
+    stage: variant_pb2.Stage
+    files: tuple[LeftFile, ...] = ()
 
 
 def carry_out(
@@ -36,7 +51,7 @@ def carry_out(
     seed: int,
     checkpoint_dir: Path,
     progress: Progress,
-) -> tuple[LoadedModel, variant_pb2.Stage]:
+) -> CarriedOut:
     """The model that the step leaves, and what was done.
 
     Args:
@@ -72,8 +87,17 @@ def carry_out(
         first_loss=left.first_loss,
         last_loss=left.last_loss,
         notes=left.notes,
+        attachments=[
+            variant_pb2.Attachment(
+                name=file.name,
+                digest=hashlib.sha256(file.content).hexdigest(),
+                size_bytes=len(file.content),
+                about=file.about,
+            )
+            for file in left.files
+        ],
     )
-    return left.model, stage
+    return CarriedOut(model=left.model, stage=stage, files=left.files)
 
 
 def training_samples(
@@ -88,8 +112,11 @@ def training_samples(
     if not needing:
         return None
     if samples is None or len(samples) == 0:
+        name = needing[0].name
         raise ConversionError(
-            f"{needing[0].name!r} fine-tunes, which takes training samples: give data, or write epochs=0",
+            f"{name!r} fine-tunes, which takes training samples: give data, or write epochs=0"
+            if recipes.may_go_without_data(needing[0])
+            else f"{name!r} looks at training samples: give data",
             reason=refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
         )
     if task and samples.labels is not None and classes > 1 and len(np.unique(samples.labels)) < 2:
@@ -106,6 +133,9 @@ def save(model: LoadedModel, path: Path) -> None:
     if model.framework == "keras":
         model.keras.save(path)
         return
+    if model.framework == "llama":
+        llama_files.pack(llama.folder_of(model), path)
+        return
     import torch
 
     torch.save({"module": model.torch, "signature": model.signature.SerializeToString()}, path)
@@ -113,7 +143,7 @@ def save(model: LoadedModel, path: Path) -> None:
 
 def load(path: Path, file_name: str) -> LoadedModel:
     """What `save` wrote."""
-    if Path(file_name).suffix == SUFFIXES["keras"]:
+    if Path(file_name).suffix != SUFFIXES["torch"]:
         return models.load(path, file_name)
     import torch
 

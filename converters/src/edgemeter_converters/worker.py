@@ -16,6 +16,7 @@ from pathlib import Path
 from edgemeter_converters import build, datasets, layers, models, process, recipes, stages, tasks
 from edgemeter_converters.datasets import Dataset
 from edgemeter_converters.exceptions import ConversionError
+from edgemeter_converters.exchange import Given
 from edgemeter_converters.identity import installed_versions
 from edgemeter_converters.messages import (
     BuildReport,
@@ -33,7 +34,7 @@ from edgemeter_converters.messages import (
     Task,
 )
 from edgemeter_converters.models import LoadedModel
-from edgemeter_converters.steps.transform import Progress
+from edgemeter_converters.steps.transform import LeftFile, Progress
 from edgemeter_protos.v1 import lab_pb2, refusal_pb2, variant_pb2
 
 __all__ = [
@@ -148,7 +149,7 @@ def apply_stage(request: StageRequest) -> StageReport:
             training = build.as_taken(original, request.model.preprocessing, whole) if whole else None
         else:
             stages.training_samples(None, [call], task, 0)
-        model, stage = stages.carry_out(
+        done = stages.carry_out(
             call,
             original if request.start is None else _started(request.start, request),
             original,
@@ -158,9 +159,14 @@ def apply_stage(request: StageRequest) -> StageReport:
             checkpoint_dir=exchange.checkpoint_dir(request.stage_id),
             progress=_progress(request.topic),
         )
-        path = exchange.out_dir() / f"{request.stage_id}{stages.SUFFIXES[model.framework]}"
-        stages.save(model, path)
-        return StageReport(made=exchange.give(path), file_name=path.name, stage=stage.SerializeToString())
+        path = exchange.out_dir() / f"{request.stage_id}{stages.SUFFIXES[done.model.framework]}"
+        stages.save(done.model, path)
+        return StageReport(
+            made=exchange.give(path),
+            file_name=path.name,
+            stage=done.stage.SerializeToString(),
+            attachments=tuple(_written(request, number, file) for number, file in enumerate(done.files)),
+        )
 
 
 def build_variant(request: BuildRequest) -> BuildReport:
@@ -198,6 +204,12 @@ def inspect_layers(request: LayersRequest) -> LayersReport:
             work_dir=work_dir,
         )
         return LayersReport(layers=tuple(each.SerializeToString() for each in errors))
+
+
+def _written(request: StageRequest, number: int, file: LeftFile) -> Given:
+    path = request.exchange.out_dir() / f"{request.stage_id}.{number}{Path(file.name).suffix}"
+    path.write_bytes(file.content)
+    return request.exchange.give(path)
 
 
 @contextmanager

@@ -21,9 +21,18 @@ from edgemeter_protos.v1 import variant_pb2
 
 USUAL_FRAMEWORK = "keras"
 
-_ORDER = ("distill", "prune-channels", "low-rank", "prune", "cluster")
+_ORDER = (
+    "distill",
+    "prune-layers",
+    "prune-width",
+    "prune-channels",
+    "lora",
+    "low-rank",
+    "prune",
+    "cluster",
+)
 """Of the steps that change the model: each would undo what those after it do. What is trained anew goes
-first, then what changes shapes, then what decides single weights."""
+first, then what changes shapes, then what heals by moving every weight, then what decides single weights."""
 
 _RETRAINS = "qat"
 """Moves every weight, though not those that are zero."""
@@ -131,8 +140,14 @@ def needs_training(recipe: Recipe) -> bool:
 
 
 def trains(call: StepCall) -> bool:
-    """Whether this call of a step fine-tunes."""
+    """Whether this call of a step looks at training samples, mostly to fine-tune."""
     return STEPS[call.name].needs_training and arguments_of(call).get("epochs") != 0
+
+
+def may_go_without_data(call: StepCall) -> bool:
+    """Whether the step can be told to look at no training samples, by epochs=0."""
+    epochs = [each for each in STEPS[call.name].parameters if each.name == "epochs"]
+    return any(each.low <= 0 for each in epochs)
 
 
 def transforms(recipe: Recipe) -> tuple[StepCall, ...]:

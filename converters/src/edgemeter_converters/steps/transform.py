@@ -40,14 +40,30 @@ class Context:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeftFile:
+    """A file that a step leaves beside the model, and that no runtime needs.
+
+    Attributes:
+        name: with its suffix: "adapter.safetensors".
+        about: what it is, a few words.
+    """
+
+    name: str
+    content: bytes
+    about: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Transformed:
     """A changed model, and what was done to it.
 
     Attributes:
         model: a new one; the one that was given is untouched.
         epochs: of fine-tuning, 0 for none.
-        first_loss, last_loss: of fine-tuning, means over its first and its last epoch.
+        first_loss, last_loss: of fine-tuning, means over its beginning and its end: its first and its last
+            epoch, or shares of a few long ones.
         notes: what the user should know, a sentence each.
+        files: left beside the model.
     """
 
     model: LoadedModel
@@ -55,3 +71,4 @@ class Transformed:
     first_loss: float | None = None
     last_loss: float | None = None
     notes: tuple[str, ...] = ()
+    files: tuple[LeftFile, ...] = ()

@@ -140,7 +140,7 @@ class _Run:
             "seed": tuning.seed,
             "samples": len(samples),
             "temperature": temperature,
-            "start": _digest(module),
+            "start": weights_digest(module),
         }
         self._told = -math.inf
 
@@ -252,7 +252,7 @@ def _samples(context: Context, tuning: FineTuning) -> Samples:
     return context.training
 
 
-def _digest(module: Any) -> str:
+def weights_digest(module: Any) -> str:
     """Of all weights and their names."""
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():

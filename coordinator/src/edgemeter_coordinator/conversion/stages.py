@@ -94,13 +94,19 @@ class Stages:
         found = []
         for each in chain:
             row = rows.get(each.id)
-            if row is None:
+            if row is None or not await self._has_attachments(row):
                 break
             found.append(row)
-        # Only the last one's file is needed.
+        # Only the last one's model is needed.
         while found and not await self._bench.is_whole(found[-1].blob):
             found.pop()
         return found
+
+    async def _has_attachments(self, row: StageRow) -> bool:
+        for each in row.stage.attachments:
+            if not await self._bench.is_whole(each.digest):
+                return False
+        return True
 
     async def begin(
         self,
@@ -237,6 +243,12 @@ class Stages:
                 await self._bench.forget_checkpoints(stage_id)
                 raise
             blob = await self._bench.keep(report.made)
+            left = variant_pb2.Stage.FromString(report.stage)
+            for given, attachment in zip(report.attachments, left.attachments, strict=True):
+                if await self._bench.keep(given) != attachment.digest:
+                    raise ConversionError(
+                        "a file was damaged on its way from the conversion worker: try again"
+                    )
         if suffix:
             await self._bench.forget_checkpoints(stage_id)
         return StageRow(
@@ -245,7 +257,7 @@ class Stages:
             steps=stage.steps,
             blob=blob,
             file_name=report.file_name,
-            stage=variant_pb2.Stage.FromString(report.stage),
+            stage=left,
         )
 
 

@@ -385,6 +385,7 @@ class Stage(_message.Message):
     FIRST_LOSS_FIELD_NUMBER: _builtins.int
     LAST_LOSS_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     step: _builtins.str
     """Canonical text of the step: "prune(0.5)"."""
     reused: _builtins.bool
@@ -401,6 +402,10 @@ class Stage(_message.Message):
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the user should know, a sentence each."""
 
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attachment]:
+        """Files that it left beside the model."""
+
     def __init__(
         self,
         *,
@@ -414,10 +419,11 @@ class Stage(_message.Message):
         first_loss: _builtins.float | None = ...,
         last_loss: _builtins.float | None = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
+        attachments: _abc.Iterable[Global___Attachment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_first_loss", b"_first_loss", "_last_loss", b"_last_loss", "first_loss", b"first_loss", "last_loss", b"last_loss"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_loss", b"_first_loss", "_last_loss", b"_last_loss", "duration_ns", b"duration_ns", "epochs", b"epochs", "first_loss", b"first_loss", "last_loss", b"last_loss", "macs", b"macs", "non_zero_parameters", b"non_zero_parameters", "notes", b"notes", "parameters", b"parameters", "reused", b"reused", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_loss", b"_first_loss", "_last_loss", b"_last_loss", "attachments", b"attachments", "duration_ns", b"duration_ns", "epochs", b"epochs", "first_loss", b"first_loss", "last_loss", b"last_loss", "macs", b"macs", "non_zero_parameters", b"non_zero_parameters", "notes", b"notes", "parameters", b"parameters", "reused", b"reused", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__first_loss: _TypeAlias = _typing.Literal["first_loss"]  # noqa: Y015
     _WhichOneofArgType__first_loss: _TypeAlias = _typing.Literal["_first_loss", b"_first_loss"]  # noqa: Y015

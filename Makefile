@@ -26,8 +26,13 @@ $(STAMP): constraints.txt $(PROJECTS:%=%/pyproject.toml)
 demo: setup ## train, compress, dispatch, measure: the whole way on this machine
 	$(BIN)/edgemeter demo
 
+# Where a neighbour on the other core would change what is measured, nothing runs beside.
+ALONE := tests/integration/agent tests/acceptance tests/faults
+TOGETHER := tests/unit $(filter-out tests/integration/agent,$(wildcard tests/integration/*))
+
 test: setup ## every test, the slow ones too
-	$(BIN)/python -m pytest tests/unit tests/integration tests/acceptance tests/faults
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(TOGETHER)
+	$(BIN)/python -m pytest $(ALONE)
 
 bench: setup ## our figures beside their peers', in one run; writes docs/benchmarks.md
 	$(BIN)/python tests/benchmarks/run.py

@@ -11,7 +11,13 @@ little and loses most, as in front of ten classes, and vector units work on eigh
 
 
 def rank_of(
-    values: Sequence[float], rows: int, columns: int, *, budget: float, energy: float | None
+    values: Sequence[float],
+    rows: int,
+    columns: int,
+    *,
+    budget: float,
+    energy: float | None,
+    rank: int | None = None,
 ) -> int | None:
     """Rank of a matrix's two factors; None where they would be too thin, or no smaller than the matrix.
 
@@ -19,7 +25,10 @@ def rank_of(
         values: its singular values, the largest first.
         budget: share of its size that the factors may have.
         energy: in place of a budget: share of the squared singular values to keep.
+        rank: in place of both: itself, however thin.
     """
+    if rank is not None:
+        return rank if rank * (rows + columns) < rows * columns else None
     if energy is None:
         rank = int(budget * rows * columns / (rows + columns))
     else:
@@ -36,6 +45,7 @@ def ranks_of(
     kernel: int,
     budget: float,
     energy: float | None,
+    rank: int | None = None,
 ) -> tuple[int, int] | None:
     """Input and output rank of a convolution's Tucker-2 factors; None where they would be too thin, or no
     smaller.
@@ -51,10 +61,14 @@ def ranks_of(
         kernel: weights of one filter for one channel: 9 for 3 by 3.
         budget: share of the layer's size that the factors may have.
         energy: in place of a budget: share of the squared singular values to keep.
+        rank: in place of both: of input and output, as far as there are so many channels.
     """
     size = inputs * outputs * kernel
     lost_in, lost_out = _lost(input_values), _lost(output_values)
     least_in, least_out = (min(SMALLEST_RANK, len(each)) for each in (input_values, output_values))
+    if rank is not None:
+        ranks = min(rank, len(input_values)), min(rank, len(output_values))
+        return ranks if _size(*ranks, inputs, outputs, kernel) < size else None
     if energy is not None:
         first, second = (_enough(each, (1 - energy) / 2) for each in (lost_in, lost_out))
         ranks = max(first, least_in), max(second, least_out)

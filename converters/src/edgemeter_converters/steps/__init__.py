@@ -11,22 +11,27 @@ from edgemeter_converters.steps import (
     dynamic,
     float16,
     float32,
+    int4,
     int8,
     int16x8,
+    iq4_nl,
     lora,
     low_rank,
     prune,
     prune_channels,
     prune_layers,
     prune_width,
+    q4_0,
+    q4_k_m,
+    q8_0,
     qat,
     w4a8,
     weight_only_int4,
     weight_only_int8,
 )
-from edgemeter_converters.steps.step import Precision, Step
+from edgemeter_converters.steps.step import OF_LANGUAGE_MODELS, Precision, Step
 
-__all__ = ["STEPS", "Precision", "Step"]
+__all__ = ["OF_LANGUAGE_MODELS", "STEPS", "Precision", "Step"]
 
 STEPS = MappingProxyType(
     {
@@ -40,6 +45,11 @@ STEPS = MappingProxyType(
             weight_only_int8.STEP,
             weight_only_int4.STEP,
             w4a8.STEP,
+            q8_0.STEP,
+            q4_k_m.STEP,
+            q4_0.STEP,
+            iq4_nl.STEP,
+            int4.STEP,
             qat.STEP,
             prune.STEP,
             prune_channels.STEP,

@@ -1,4 +1,7 @@
-"""Low-rank factors: of dense layers by SVD, of convolutions by Tucker-2 (Kim et al., arXiv:1511.06530)."""
+"""Low-rank factors: of dense layers by SVD, of convolutions by Tucker-2 (Kim et al., arXiv:1511.06530).
+
+A language model has no place for factors: its dense layers become their products, which are as large.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,12 @@ STEP = Step(
             kind=Kind.SHARE,
             help="in place of a budget: share of the squared singular values that a layer keeps",
         ),
+        Parameter(
+            name="r", kind=Kind.COUNT, low=1, high=65536, help="in place of a budget: the rank of every layer"
+        ),
         *fine_tuning(epochs=3, learning_rate=1e-3),
     ),
-    frameworks=frozenset({"keras", "torch"}),
+    frameworks=frozenset({"keras", "torch", "llama"}),
     needs_training=True,
     example="low-rank(0.5)",
 )

@@ -24,7 +24,7 @@ STEP = Step(
         ),
         *fine_tuning(epochs=3, learning_rate=1e-3),
     ),
-    frameworks=frozenset({"keras", "torch"}),
+    frameworks=frozenset({"keras", "torch", "llama"}),
     needs_training=True,
     example="prune(0.5)",
 )

@@ -26,6 +26,22 @@ class Precision(enum.Enum):
     """int4 weights, which are made float again before each use; float32 arithmetic."""
     W4A8 = "w4a8"
     """int4 weights; activations are quantized to int8 while the model runs."""
+    Q8_0 = "q8_0"
+    """llama.cpp's: int8 weights, a float16 scale for each 32."""
+    Q4_K_M = "q4_k_m"
+    """llama.cpp's: blocks of 256 weights of 4 bits, of 6 where it matters more."""
+    Q4_0 = "q4_0"
+    """llama.cpp's: int4 weights, a float16 scale for each 32."""
+    IQ4_NL = "iq4_nl"
+    """llama.cpp's: 4-bit weights on a scale of uneven steps, a float16 scale for each 32."""
+    INT4 = "int4"
+    """int4 weights, a scale for each 32; activations in float or quantized, as the runtime likes."""
+
+
+OF_LANGUAGE_MODELS = frozenset(
+    {Precision.Q8_0, Precision.Q4_K_M, Precision.Q4_0, Precision.IQ4_NL, Precision.INT4}
+)
+"""What only formats for language models encode with."""
 
 
 @dataclass(frozen=True, kw_only=True)

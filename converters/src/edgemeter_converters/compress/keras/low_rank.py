@@ -23,16 +23,17 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
     Raises:
         ConversionError: there is no such layer; fine-tuning diverged.
     """
-    budget, energy = context.arguments["budget"], context.arguments["energy"]
+    budget, energy, rank = (context.arguments[name] for name in ("budget", "energy", "r"))
     assert isinstance(budget, float)
     assert energy is None or isinstance(energy, float)
+    assert rank is None or isinstance(rank, int)
     replaced: list[str] = []
     kept: list[str] = []
 
     def factorize(layer: Any) -> Replacement | None:
         if not _is_plain(layer):
             return None
-        replacement = _replacement(layer, budget, energy)
+        replacement = _replacement(layer, budget, energy, rank)
         (kept if replacement is None else replaced).append(layer.name)
         return replacement
 
@@ -67,14 +68,14 @@ def _is_plain(layer: Any) -> bool:
     return not getattr(layer, "lora_enabled", False) and not getattr(layer, "quantization_mode", None)
 
 
-def _replacement(layer: Any, budget: float, energy: float | None) -> Replacement | None:
+def _replacement(layer: Any, budget: float, energy: float | None, fixed: int | None) -> Replacement | None:
     kernel, *bias = layer.get_weights()
     inputs, outputs = kernel.shape[-2:]
     if kernel.size == inputs * outputs:
         # A dense layer, or a convolution of single positions: one matrix.
         matrix = kernel.reshape(inputs, outputs)
         values = factors.singular_values(matrix, 0)
-        rank = rank_of(values, inputs, outputs, budget=budget, energy=energy)
+        rank = rank_of(values, inputs, outputs, budget=budget, energy=energy, rank=fixed)
         if rank is None:
             return None
         first, second = factors.svd(matrix, rank)
@@ -91,6 +92,7 @@ def _replacement(layer: Any, budget: float, energy: float | None) -> Replacement
         kernel=kernel.size // (inputs * outputs),
         budget=budget,
         energy=energy,
+        rank=fixed,
     )
     if ranks is None:
         return None

@@ -28,14 +28,15 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
     Raises:
         ConversionError: no layer's factors would be smaller, or fine-tuning failed.
     """
-    budget, energy = context.arguments["budget"], context.arguments["energy"]
+    budget, energy, rank = (context.arguments[name] for name in ("budget", "energy", "r"))
     assert isinstance(budget, float)
     assert energy is None or isinstance(energy, float)
+    assert rank is None or isinstance(rank, int)
     module = writable_copy(model)
     whole = []
     replaced = 0
     for name, layer in list(_candidates(module)):
-        made = _factorized(layer, budget, energy)
+        made = _factorized(layer, budget, energy, rank)
         if made is None or (_is_special(layer) and not factors.computes_the_same(layer, made)):
             whole.append(name)
         else:
@@ -77,14 +78,19 @@ def _candidates(module: Any) -> Iterator[tuple[str, Any]]:
             yield name, each
 
 
-def _factorized(layer: Any, budget: float, energy: float | None) -> Any:
+def _factorized(layer: Any, budget: float, energy: float | None, fixed: int | None) -> Any:
     """The factors; None where they are no smaller."""
     weight = layer.weight
     kernel = weight[0, 0].numel()
     rows, columns = weight.shape[0], weight.shape[1]
     if kernel == 1:
         rank = rank_of(
-            factors.singular_values(weight.flatten(1)), rows, columns, budget=budget, energy=energy
+            factors.singular_values(weight.flatten(1)),
+            rows,
+            columns,
+            budget=budget,
+            energy=energy,
+            rank=fixed,
         )
         if rank is None:
             return None
@@ -97,5 +103,6 @@ def _factorized(layer: Any, budget: float, energy: float | None) -> Any:
         kernel=kernel,
         budget=budget,
         energy=energy,
+        rank=fixed,
     )
     return None if ranks is None else factors.tucker2(layer, *ranks)

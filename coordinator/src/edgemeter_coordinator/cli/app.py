@@ -19,6 +19,7 @@ from edgemeter_coordinator.cli import (
     result,
     serve,
     study,
+    study_run,
     task,
     token,
     variant,
@@ -37,6 +38,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(task.app, name="task")
 app.add_typer(variant.app, name="variant")
+study.app.command(epilog=study_run.EXAMPLE)(study_run.run)
 app.add_typer(study.app, name="study")
 app.add_typer(result.app, name="result")
 app.command(epilog=serve.EXAMPLE)(serve.serve)

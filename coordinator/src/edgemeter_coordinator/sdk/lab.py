@@ -15,6 +15,7 @@ from edgemeter_coordinator.sdk.errors import EdgemeterError, Refused
 from edgemeter_coordinator.sdk.plan import PlanValue, resolve_plan
 from edgemeter_coordinator.sdk.settings import Settings
 from edgemeter_coordinator.sdk.study import Study
+from edgemeter_coordinator.sdk.study_watcher import Outcome, Watcher
 from edgemeter_protos import preprocessing
 from edgemeter_protos.v1 import lab_pb2, lab_pb2_grpc, variant_pb2
 
@@ -240,6 +241,10 @@ class Lab:
             plan=resolved,
             dry_run=dry_run,
         )
+        return self.create_study(request)
+
+    def create_study(self, request: lab_pb2.CreateStudyRequest) -> Study:
+        """As `bench`, of a model and data that are there, with a plan whose numbers are all resolved."""
         return Study(self, self._call(self.stub.CreateStudy, request, _LOAD_TIMEOUT_S).study)
 
     def _submitted(
@@ -285,6 +290,47 @@ class Lab:
         if noun == "model":
             return self.add_model(source, name, progress=progress).model
         return self.add_dataset(source, name, progress=progress).dataset
+
+    def run_study_file(
+        self,
+        path: str | Path,
+        *,
+        devices: Iterable[str] = ("all",),
+        quick: bool = False,
+        only: Iterable[str] = (),
+        name: str | None = None,
+        profile: str | None = None,
+        keep_failed: bool = False,
+        watcher: Watcher | None = None,
+        **plan: PlanValue,
+    ) -> list[Outcome]:
+        """Runs a study file (docs/study-files.md): a study a part, one after the other, and waits for each.
+
+        What an earlier run of the same file made is not made again; where a part fails the others go on.
+
+        Args:
+            quick: only what the file keeps for a quick run.
+            only: names of parts; all where there is none.
+            name: what the studies' names begin with; the file's own where left out.
+            keep_failed: take parts that failed earlier as they are.
+            watcher: is told of everything while it goes on.
+            plan: replaces numbers of every part's plan, as in `bench`.
+
+        Raises EdgemeterError for what is wrong with the file, Refused where no device matches, Unreachable.
+        """
+        from edgemeter_coordinator.sdk import study_run
+        from edgemeter_coordinator.study_file import reading, wanted
+
+        file = reading.read(path)
+        return study_run.run(
+            self,
+            file,
+            wanted.wanted(file, quick=quick, only=tuple(only), profile=profile, overrides=plan),
+            name=wanted.run_name(file, quick=quick, asked=name),
+            devices=devices,
+            keep_failed=keep_failed,
+            watcher=watcher or Watcher(),
+        )
 
     def studies(self, limit: int = 0, *, part_of: str = "") -> list[Study]:
         """Newest first; 0 for the coordinator's usual number. With `part_of` only the parts of that study

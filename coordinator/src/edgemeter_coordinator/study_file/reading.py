@@ -102,16 +102,23 @@ def _toml(text: str, source: str) -> Mapping[str, Any]:
         raise EdgemeterError(f"{where}: no TOML: {_TOML_LINE.sub('', told)}") from None
 
 
+def check_name(name: str) -> None:
+    """Raises EdgemeterError for what can't be the name of a study file or a part."""
+    if not _NAME.fullmatch(name):
+        raise EdgemeterError(
+            f"{plans.shown(name)} can't be a name here: write 1 to {NAME_CHARACTERS} letters, digits, '.', "
+            "'_', '+' or '-', beginning with a letter or digit"
+        )
+
+
 def _name(table: Table, noun: str) -> str:
     name = table.text("name")
     if "name" not in table:
         table.fail(f"{noun} needs a name")
-    if not _NAME.fullmatch(name):
-        table.fail(
-            f"{plans.shown(name)} can't be a name here: write 1 to {NAME_CHARACTERS} letters, digits, '.', "
-            "'_', '+' or '-', beginning with a letter or digit",
-            "name",
-        )
+    try:
+        check_name(name)
+    except EdgemeterError as error:
+        table.fail(str(error), "name")
     return name
 
 

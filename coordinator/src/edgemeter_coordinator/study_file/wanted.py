@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edgemeter_coordinator.sdk.errors import EdgemeterError
 from edgemeter_coordinator.sdk.plan import USUAL_PROFILE
 from edgemeter_coordinator.study_file.contents import How, Part, StudyFile
+from edgemeter_coordinator.study_file.reading import check_name
 from edgemeter_protos import plans
 from edgemeter_protos.v1 import plan_pb2
 
@@ -28,8 +29,11 @@ class WantedPart:
 
 
 def run_name(file: StudyFile, *, quick: bool, asked: str | None) -> str:
-    """What comes before the slash in the names of a run's studies."""
-    return asked or file.name + (QUICK_SUFFIX if quick else "")
+    """What comes before the slash in the names of a run's studies. Raises EdgemeterError for a bad one."""
+    if asked is None:
+        return file.name + (QUICK_SUFFIX if quick else "")
+    check_name(asked)
+    return asked
 
 
 def wanted(

@@ -45,6 +45,7 @@ def test_the_nouns_are_all_there() -> None:
         "serve",
         "study cancel",
         "study ls",
+        "study run",
         "study show",
         "study watch",
         "task ls",

@@ -102,7 +102,7 @@ def log2_probabilities(scores: NDArray[Any], *, probabilities: bool) -> NDArray[
         return np.asarray(np.log2(values / values.sum(axis=1, keepdims=True)))
     values -= values.max(axis=1, keepdims=True)
     values -= np.log(np.exp(values).sum(axis=1, keepdims=True))
-    return values / np.log(2)
+    return np.asarray(values / np.log(2))
 
 
 def _check_scores(scores: NDArray[Any]) -> None:

@@ -61,7 +61,7 @@ def _features(pictures: NDArray[Any]) -> NDArray[np.float32]:
         turned = kernel.transpose(2, 0, 1, 3).reshape(-1, kernel.shape[-1])
         flat = windows.reshape(*windows.shape[:3], -1)
         x = np.maximum(flat @ turned + weights[f"bias_{at}"], 0)
-    return x.mean(axis=(1, 2), dtype=np.float32)
+    return np.asarray(x.mean(axis=(1, 2), dtype=np.float32))
 
 
 @functools.cache

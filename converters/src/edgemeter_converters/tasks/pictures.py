@@ -71,7 +71,8 @@ def from_outputs(values: NDArray[Any], range_: str, whose: str) -> NDArray[np.fl
     if not np.isfinite(values).all():
         raise ValueError(f"{whose} hold values that are not numbers (NaN or infinite)")
     black, white = RANGES[range_]
-    return np.clip((values.astype(np.float32) - np.float32(black)) / np.float32(white - black), 0, 1)
+    scaled = (values.astype(np.float32) - np.float32(black)) / np.float32(white - black)
+    return np.asarray(np.clip(scaled, 0, 1))
 
 
 def from_labels(values: NDArray[Any], range_: str) -> NDArray[np.float32]:

@@ -36,10 +36,12 @@ class Precision(enum.Enum):
     """llama.cpp's: 4-bit weights on a scale of uneven steps, a float16 scale for each 32."""
     INT4 = "int4"
     """int4 weights, a scale for each 32; activations in float or quantized, as the runtime likes."""
+    GPTQ = "gptq"
+    """4-bit weights, a scale and a zero point for each 64, fitted to calibration samples."""
 
 
 OF_LANGUAGE_MODELS = frozenset(
-    {Precision.Q8_0, Precision.Q4_K_M, Precision.Q4_0, Precision.IQ4_NL, Precision.INT4}
+    {Precision.Q8_0, Precision.Q4_K_M, Precision.Q4_0, Precision.IQ4_NL, Precision.INT4, Precision.GPTQ}
 )
 """What only formats for language models encode with."""
 

@@ -163,7 +163,8 @@ def _adapter(with_adapter: Any) -> bytes:
     text = json.dumps(configuration, sort_keys=True, default=_written)
     content: bytes = save(
         {name: each.detach().contiguous() for name, each in state.items()},
-        metadata={"format": "pt", METADATA_KEY: text},
+        # One key: safetensors writes several in any order.
+        metadata={METADATA_KEY: text},
     )
     return content
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemeter_converters import tasks
@@ -121,6 +121,7 @@ def test_equal_samples_are_each_others_equals() -> None:
     assert same_nearest(_unit(changed), original).all()
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_more_noise_leaves_fewer_neighbours(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -10,16 +10,16 @@ import pytest
 from edgemeter_converters.formats.format import Options
 from edgemeter_converters.formats.onnx import EXPORTED_SINCE, ONNX, SINCE
 from edgemeter_converters.formats.onnx_artifact import layer_of
-from edgemeter_converters.steps import Precision
+from edgemeter_converters.steps import OF_LANGUAGE_MODELS, Precision
 
 FORMAT = ONNX()
 
 
 @pytest.mark.parametrize("framework", ["onnx", "torch", "exported_program", "keras"])
-def test_every_precision_but_w4a8_is_offered(framework: str) -> None:
+def test_every_precision_but_w4a8_and_those_of_language_models_is_offered(framework: str) -> None:
     for precision in Precision:
         refused = FORMAT.refusal(framework, precision, Options())
-        assert bool(refused) == (precision is Precision.W4A8)
+        assert bool(refused) == (precision in {Precision.W4A8, *OF_LANGUAGE_MODELS})
         assert (precision in FORMAT.precisions) == (not refused)
 
 

@@ -21,7 +21,12 @@ CHANGES = st.lists(
 ENCODINGS = st.sampled_from(["", *(name for name, step in STEPS.items() if step.precision is not None)])
 
 
-@given(st.sampled_from(sorted(STEPS)), st.sampled_from(["", "@tflite", " @ TFLITE "]), st.booleans())
+TFLITE = sorted(
+    name for name, step in STEPS.items() if step.precision in {None, *FORMATS["tflite"].precisions}
+)
+
+
+@given(st.sampled_from(TFLITE), st.sampled_from(["", "@tflite", " @ TFLITE "]), st.booleans())
 def test_canonical_text_parses_to_the_same_recipe(step: str, format_: str, shouted: bool) -> None:
     recipe = recipes.parse((step.upper() if shouted else step) + format_)
     assert (recipe.steps[0].name, recipe.format) == (step, "tflite")
@@ -192,7 +197,7 @@ def test_a_plain_name_means_the_models_natural_format(framework: str, format_: s
         (
             "prune(0.5)",
             "onnx",
-            "'prune' changes the network, which takes a Keras model or a torch module, and this is an ONNX ",
+            "'prune' changes the network, which takes a Keras model or a Llama language model or a torch module, and this is an ONNX ",
         ),
         ("float32@tflite", "onnx", "an ONNX file can't be written as 'tflite'; its natural format is 'onnx'"),
         ("prune(0.5)+int8", "keras", ""),
@@ -234,9 +239,11 @@ def test_runtimes(text: str, runtimes: list[str]) -> None:
 
 def test_catalogue_lists_every_step_by_its_usual_call() -> None:
     listed = recipes.catalogue()
-    assert [recipes.parse(each.text).steps[0].name for each in listed] == list(STEPS)
-    assert [each.text for each in listed if each.needs_calibration] == ["int8", "int16x8", "qat"]
-    assert all(each.summary and each.runtimes and "tflite" in each.formats for each in listed)
+    parsed = [recipes.parse(f"{each.text}@{each.formats[0]}") for each in listed]
+    assert [recipe.steps[0].name for recipe in parsed] == list(STEPS)
+    assert [each.text for each in listed if each.needs_calibration] == ["int8", "int16x8", "gptq", "qat"]
+    assert all(each.summary and each.runtimes and each.formats for each in listed)
+    assert {each.text: list(each.formats) for each in listed}["q4_k_m"] == ["gguf"]
 
 
 @pytest.mark.parametrize("framework", sorted(FRAMEWORKS))

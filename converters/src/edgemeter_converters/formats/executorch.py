@@ -131,6 +131,8 @@ class ExecuTorch:
 class ExecuTorchArtifact:
     """A .pte in ExecuTorch's Python runtime, on one thread."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, content: bytes) -> None:
         from executorch.runtime import Runtime
 

@@ -70,6 +70,11 @@ class Artifact(Protocol):
     @property
     def non_zero_parameters(self) -> int: ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever reads of the variant should know of its file, a sentence each."""
+        ...
+
     def run(self, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         """Outputs for `inputs` (batch first, any length), computed one sample at a time on one thread."""
         ...

@@ -16,7 +16,7 @@ from edgemeter_converters.formats import onnx_float, onnx_graph, onnx_integer, o
 from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.formats.onnx_artifact import ONNXArtifact
 from edgemeter_converters.models.model import LoadedModel
-from edgemeter_converters.steps import Precision
+from edgemeter_converters.steps import OF_LANGUAGE_MODELS, Precision
 from edgemeter_protos.v1 import variant_pb2
 
 EXPORTED_SINCE = "1.17.3"
@@ -45,7 +45,7 @@ its inputs' shapes, the last used last: encodings of one model share one export.
 class ONNX:
     name = "onnx"
     suffix = ".onnx"
-    precisions = frozenset(Precision) - {Precision.W4A8}
+    precisions = frozenset(Precision) - {Precision.W4A8} - OF_LANGUAGE_MODELS
     frameworks = frozenset({"onnx", "torch", "exported_program", "keras"})
 
     def tools(self, framework: str, _precision: Precision) -> tuple[tuple[str, ...], ...]:
@@ -58,6 +58,8 @@ class ONNX:
     def refusal(self, framework: str, precision: Precision, options: Options) -> str:
         if framework not in self.frameworks:
             return f"a {framework} model has no way to ONNX"
+        if precision in OF_LANGUAGE_MODELS:
+            return f"{precision.value!r} is for language models: choose int8@onnx or weight-only-int4@onnx"
         if precision not in self.precisions:
             return "ONNX Runtime has no 4-bit weights under 8-bit activations on the processor"
         if options.io == "int8":

@@ -49,6 +49,8 @@ class _Tap:
 
 
 class ONNXArtifact:
+    notes: tuple[str, ...] = ()
+
     def __init__(self, content: bytes) -> None:
         import onnx
 

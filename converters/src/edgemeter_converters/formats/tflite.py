@@ -20,7 +20,7 @@ from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.formats.tflite_artifact import TFLiteArtifact
 from edgemeter_converters.models import tflite as tflite_model
 from edgemeter_converters.models.model import LoadedModel
-from edgemeter_converters.steps import Precision
+from edgemeter_converters.steps import OF_LANGUAGE_MODELS, Precision
 from edgemeter_protos.v1 import variant_pb2
 
 _TENSORFLOW = frozenset({"keras", "saved_model"})
@@ -52,7 +52,7 @@ class _LastFloat32:
 class TFLite:
     name = "tflite"
     suffix = ".tflite"
-    precisions = frozenset(Precision)
+    precisions = frozenset(Precision) - OF_LANGUAGE_MODELS
     frameworks = _TENSORFLOW | _TORCH | {"tflite"}
 
     def __init__(self) -> None:

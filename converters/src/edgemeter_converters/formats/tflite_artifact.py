@@ -20,6 +20,8 @@ class TFLiteArtifact:
     Raises ValueError or RuntimeError where LiteRT can't load it.
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, content: bytes) -> None:
         from ai_edge_litert.interpreter import OpResolverType
 

@@ -53,6 +53,13 @@ _BOUNDS = {
     Precision.WEIGHT_ONLY_INT8: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
     Precision.WEIGHT_ONLY_INT4: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
     Precision.W4A8: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
+    # llama.cpp and onnxruntime-genai round activations to 8 bits or not, as the processor's kernels go.
+    Precision.Q8_0: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
+    Precision.Q4_K_M: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
+    Precision.Q4_0: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
+    Precision.IQ4_NL: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
+    Precision.INT4: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
+    Precision.GPTQ: _Bounds(floor=1e-2, ceiling=0.1, steps=0, relative=1e-2),
     # XNNPACK has no int16 kernels, so nothing is seen here; a step is 1/65536 of the range.
     Precision.INT16X8: _Bounds(floor=1e-3, ceiling=0.02, steps=64, relative=0.0),
 }

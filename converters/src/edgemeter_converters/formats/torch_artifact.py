@@ -15,6 +15,8 @@ from edgemeter_protos.v1 import variant_pb2
 class TorchArtifact:
     """A callable of tensors, run one sample at a time on one thread."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(
         self,
         call: Callable[..., Any],

@@ -52,10 +52,8 @@ def read(path: Path, file_name: str, folder: Path) -> None:
     origin: dict[str, Any] = {"gguf_tokenizer": metadata}
     kinds = _kinds(tensors, shape)
     if kinds:
-        origin["notes"] = [
-            f"The original is a quantized GGUF: its float32 is dequantized {kinds}, so losses are told against "
-            "that, not against the model as it was trained."
-        ]
+        against = "losses are told against that, not against the model as it was trained"
+        origin["notes"] = [f"The original is a GGUF whose float32 is dequantized {kinds}: {against}."]
     (folder / llama.ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""How a Llama's rotations are stretched for long texts: what config.json tells and what a GGUF tells. Pure."""
+"""How a Llama's rotations are stretched for long texts, as config.json and as a GGUF tell it. Pure."""
 
 from __future__ import annotations
 

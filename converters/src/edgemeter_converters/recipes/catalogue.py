@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from edgemeter_converters.exceptions import RecipeError
 from edgemeter_converters.formats import FORMATS
+from edgemeter_converters.models.frameworks import FRAMEWORKS
 from edgemeter_converters.recipes import planning
 from edgemeter_converters.recipes.recipe import Recipe
-from edgemeter_converters.steps import STEPS
+from edgemeter_converters.steps import STEPS, Step
 from edgemeter_protos.v1 import lab_pb2
 
 
 def catalogue() -> tuple[lab_pb2.Recipe, ...]:
     """Every step as a recipe of its own, in the registry's order: what `edgemeter recipe ls` shows."""
-    recipes = [(step, planning.parse(step.example or step.name)) for step in STEPS.values()]
+    recipes = [(step, _usual_recipe(step)) for step in STEPS.values()]
     return tuple(
         lab_pb2.Recipe(
             text=str(recipe).rpartition("@")[0],
@@ -66,6 +67,16 @@ def _in_format(step: str, format_: str, framework: str) -> Recipe | None:
         return planning.parse(f"{step}@{format_}", framework)
     except RecipeError:
         return None
+
+
+def _usual_recipe(step: Step) -> Recipe:
+    """In the usual framework's natural format, or in the first that has an encoding for it."""
+    usual = step.example or step.name
+    has = (name for name, format_ in FORMATS.items() if step.precision in format_.precisions)
+    natural = FORMATS[FRAMEWORKS[planning.USUAL_FRAMEWORK].natural_format]
+    if step.precision is None or step.precision in natural.precisions:
+        return planning.parse(usual)
+    return planning.parse(f"{usual}@{next(has)}")
 
 
 def _needs(recipe: Recipe) -> str:

@@ -14,9 +14,11 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgemeter_agent import durable
+from edgemeter_agent.runtimes.unpacked_folder import folder_of
 
 Chunk = bytes | bytearray | memoryview
 Source = Callable[[int], Iterable[Chunk]]
@@ -65,7 +67,7 @@ class BlobCache:
         except FileNotFoundError:
             return None
         if found != digest:
-            path.unlink()
+            _remove(path)
             return None
         os.utime(path)
         return path
@@ -114,35 +116,54 @@ class BlobCache:
 
     def discard(self, digest: str) -> None:
         """Removes a whole blob, if it is here."""
-        (self._whole / _checked(digest)).unlink(missing_ok=True)
+        _remove(self._whole / _checked(digest))
 
     def trim(self, *, keep: Collection[str]) -> None:
         """Removes the least recently used blobs over the limit, or for which the disk has no room; none of
         `keep`."""
         entries = self._entries()
-        excess_bytes = sum(stat.st_size for stat, _ in entries) - self._limit_bytes
+        excess_bytes = sum(entry.size_bytes for entry in entries) - self._limit_bytes
         lacking_bytes = self._min_free_bytes - shutil.disk_usage(self._whole).free
         over_bytes = max(excess_bytes, lacking_bytes)
-        for stat, path in sorted(entries, key=lambda entry: entry[0].st_mtime_ns):
+        for entry in sorted(entries, key=lambda entry: entry.used_ns):
             if over_bytes <= 0:
                 return
-            if path.name not in keep:
-                path.unlink(missing_ok=True)
-                over_bytes -= stat.st_size
+            if entry.path.name not in keep:
+                _remove(entry.path)
+                over_bytes -= entry.size_bytes
 
     def clear(self, *, keep: Collection[str]) -> bool:
         """Removes all but `keep`; True where there was anything to remove."""
-        found = [path for _, path in self._entries() if path.name not in keep]
+        found = [entry.path for entry in self._entries() if entry.path.name not in keep]
         for path in found:
-            path.unlink(missing_ok=True)
+            _remove(path)
         return bool(found)
 
-    def _entries(self) -> list[tuple[os.stat_result, Path]]:
-        return [
-            (entry.stat(), Path(entry.path))
-            for folder in (self._whole, self._partial)
-            for entry in os.scandir(folder)
-        ]
+    def _entries(self) -> list[_Entry]:
+        """A folder that a runtime unpacked beside its blob is part of that."""
+        entries = []
+        for folder in (self._whole, self._partial):
+            for found in os.scandir(folder):
+                if found.is_dir():
+                    continue
+                stat, path = found.stat(), Path(found.path)
+                unpacked = sum(each.stat().st_size for each in folder_of(path).rglob("*"))
+                entries.append(
+                    _Entry(path=path, size_bytes=stat.st_size + unpacked, used_ns=stat.st_mtime_ns)
+                )
+        return entries
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    path: Path
+    size_bytes: int
+    used_ns: int
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    shutil.rmtree(folder_of(path), ignore_errors=True)
 
 
 class _Sink:

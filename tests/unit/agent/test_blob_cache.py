@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemeter_agent.blob_cache import BlobCache, BlobDamagedError, Chunk, DiskFullError, Source
+from edgemeter_agent.runtimes.unpacked_folder import folder_of
 
 CONTENT = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -129,3 +130,19 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     assert [digest for digest in digests if cache.find(digest)] == [oldest, second]
     assert third
     assert fourth
+
+
+def test_a_folder_that_was_unpacked_beside_a_blob_goes_with_it(tmp_path: Path) -> None:
+    cache = BlobCache(tmp_path, limit_bytes=10_000)
+    first, second = (hashlib.sha256(content).hexdigest() for content in (b"first", b"second"))
+    for digest, content in ((first, b"first"), (second, b"second")):
+        path = cache.fetch(digest, source(content), received=ignore)
+        folder_of(path).mkdir()
+        (folder_of(path) / "weights").write_bytes(bytes(8_000))
+        if digest == first:
+            os.utime(path, ns=(1, 1))
+    cache.trim(keep=())
+    there = sorted(path.name for path in (tmp_path / "blobs").iterdir())
+    assert there == sorted([second, f"{second}.unpacked"])
+    assert cache.clear(keep=())
+    assert not list((tmp_path / "blobs").iterdir())

@@ -14,7 +14,7 @@ from edgemeter_agent.board.facts import architecture, read_facts
 from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.cli import tune
 from edgemeter_agent.compression import find_decompressor, transfer
-from edgemeter_agent.runtimes import RUNTIMES
+from edgemeter_agent.runtimes import RUNTIMES, RuntimeKind
 from edgemeter_agent.runtimes.installed import InstalledRuntime, installed_runtimes
 from edgemeter_protos.v1 import device_pb2
 
@@ -114,4 +114,8 @@ def _runtime_lines(runtimes: Sequence[InstalledRuntime]) -> list[str]:
     ]
     here = {one.name for one in runtimes}
     absent = [kind for kind in RUNTIMES if kind.name not in here]
-    return lines + [f"  no   {kind.name:24} not installed (package {kind.distribution})" for kind in absent]
+    return lines + [f"  no   {kind.name:24} not installed (package {_packages(kind)})" for kind in absent]
+
+
+def _packages(kind: RuntimeKind) -> str:
+    return " or ".join(package.distributions[0] for package in kind.packages)

@@ -54,6 +54,8 @@ def available(runtime: RuntimeKind, devices: Callable[[], int] = cuda_devices) -
         return ["cpu", *(form for name in there for form in ONNX_FORMS[name])]
     if runtime.name == "torch":
         return ["cpu", "cuda"] if _holds(runtime.package, TORCH_LIBRARY) and devices() else ["cpu"]
+    if runtime.writes_text:
+        return ["cpu"]
     return []
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
 from edgemeter_agent.runtimes import RUNTIMES, RuntimeKind
 from edgemeter_agent.runtimes.versions import version_key
@@ -30,12 +29,12 @@ def installed_runtimes() -> list[InstalledRuntime]:
     return [
         InstalledRuntime(
             name=kind.name,
-            version=_version(kind.distribution, *kind.other_distributions),
+            version=_version(*package.distributions),
             formats=kind.formats,
             unusable_because=numpy_conflict(kind, numpy),
         )
         for kind in RUNTIMES
-        if find_spec(kind.package) is not None
+        if (package := kind.installed) is not None
     ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgemeter_agent.board.facts import read_facts
-from edgemeter_agent.runtimes import NULL, RUNTIMES, LoadOptions, arena_detail, kind, loader
+from edgemeter_agent.runtimes import NULL, RUNTIMES, LoadOptions, Package, arena_detail, kind, loader
 from edgemeter_agent.runtimes.accelerators import ONNX_LIBRARIES, TORCH_LIBRARY, available
 from edgemeter_agent.runtimes.onnx_providers import FORMS
 
@@ -37,6 +37,8 @@ CUDA, TENSORRT = ONNX_LIBRARIES["cuda"], ONNX_LIBRARIES["tensorrt"]
         ("litert", [], 1, ["xnnpack", "cpu"]),
         ("tflite-runtime", [], 0, ["xnnpack", "cpu"]),
         ("executorch", [], 0, ["xnnpack", "cpu"]),
+        ("llama.cpp", [], 1, ["cpu"]),
+        ("onnxruntime-genai", [], 1, ["cpu"]),
     ],
 )
 def test_what_a_runtime_has(
@@ -52,7 +54,10 @@ def test_what_a_runtime_has(
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).touch()
     monkeypatch.syspath_prepend(tmp_path)
-    assert available(replace(kind(runtime), package=package.name), lambda: devices) == there
+    assert (
+        available(replace(kind(runtime), packages=(Package(package.name, ("made-up",)),)), lambda: devices)
+        == there
+    )
     assert package.name not in sys.modules
 
 
@@ -62,7 +67,9 @@ def test_what_can_be_asked_of_onnx_is_what_its_loader_knows() -> None:
 
 
 def test_a_runtime_that_is_not_here_has_the_processor_at_most() -> None:
-    assert available(replace(kind("torch"), package="edgemeter_absent"), lambda: 1) == ["cpu"]
+    assert available(
+        replace(kind("torch"), packages=(Package("edgemeter_absent", ("absent",)),)), lambda: 1
+    ) == ["cpu"]
     assert available(NULL) == []
 
 
@@ -71,10 +78,14 @@ def test_telling_imports_no_runtime_and_no_numpy() -> None:
         "import sys; from edgemeter_agent.runtimes import RUNTIMES;"
         "from edgemeter_agent.runtimes.accelerators import available;"
         "print([available(each)[0] for each in RUNTIMES]);"
-        "print([name for name in ('numpy', 'torch', 'onnxruntime', 'executorch') if name in sys.modules])"
+        "print([name for name in ('numpy', 'torch', 'onnxruntime', 'executorch', 'ik_llama_cpp')"
+        " if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.splitlines() == ["['xnnpack', 'xnnpack', 'cpu', 'xnnpack', 'cpu']", "[]"], done.stderr
+    assert done.stdout.splitlines() == [
+        "['xnnpack', 'xnnpack', 'cpu', 'xnnpack', 'cpu', 'cpu', 'cpu']",
+        "[]",
+    ], done.stderr
 
 
 def test_a_boards_facts_tell_them() -> None:

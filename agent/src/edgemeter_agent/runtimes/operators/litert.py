@@ -37,7 +37,7 @@ def profile(
     queries: int,
     _work_dir: Path,
 ) -> result_pb2.OperatorProfile:
-    installed = version(runtime.distribution)
+    installed = version(runtime.packages[0].distributions[0])
     if not installed.startswith(f"{KNOWN_VERSION}."):
         return result_pb2.OperatorProfile(
             unavailable=f"this agent knows LiteRT {KNOWN_VERSION}'s profiler, and {installed} is installed"
@@ -90,7 +90,7 @@ def _library(runtime: RuntimeKind) -> Path:
         Path(spec.origin).parent / LIBRARY if spec is not None and spec.origin is not None else Path(LIBRARY)
     )
     if not path.exists():
-        raise RuntimeError(f"this build of {runtime.distribution} has no {LIBRARY}")
+        raise RuntimeError(f"this build of {runtime.name} has no {LIBRARY}")
     return path
 
 

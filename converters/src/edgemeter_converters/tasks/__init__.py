@@ -13,8 +13,10 @@ from edgemeter_converters.recipes import grammar
 from edgemeter_converters.steps.call import StepCall
 from edgemeter_converters.steps.parameter import bind
 from edgemeter_converters.tasks import (
+    anomaly,
     characters,
     classification,
+    detection,
     encoder,
     generative,
     language_model,
@@ -41,6 +43,8 @@ TASKS: MappingProxyType[str, TaskKind] = MappingProxyType(
         for each in (
             language_model.KIND,
             classification.KIND,
+            detection.KIND,
+            anomaly.KIND,
             characters.KIND,
             encoder.KIND,
             generative.KIND,

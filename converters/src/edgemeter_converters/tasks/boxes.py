@@ -71,7 +71,8 @@ def iou(these: NDArray[Any], those: NDArray[Any]) -> NDArray[np.float64]:
     bottom_right = np.minimum(these[:, None, 2:], those[None, :, 2:])
     shared = np.maximum(bottom_right - top_left, 0.0).prod(axis=2)
     union = _areas(these)[:, None] + _areas(those)[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared, dtype=np.float64), where=union > 0)
+    share = np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0)
+    return np.asarray(share, dtype=np.float64)
 
 
 def nms(corners: NDArray[Any], scores: NDArray[Any], *, overlap: float, limit: int) -> NDArray[np.int64]:
@@ -105,4 +106,4 @@ def nms_by_class(boxes: Boxes, *, overlap: float, limit: int) -> Boxes:
 
 
 def _areas(corners: NDArray[Any]) -> NDArray[Any]:
-    return np.maximum(corners[:, 2:] - corners[:, :2], 0.0).prod(axis=1)
+    return np.asarray(np.maximum(corners[:, 2:] - corners[:, :2], 0.0).prod(axis=1))

@@ -2,9 +2,39 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from edgemeter_converters.tasks.intervals import mean_interval, t_975
+from edgemeter_converters.tasks.intervals import mean_interval, t_975, wilson_interval
+
+
+@pytest.mark.parametrize(
+    ("correct", "samples", "low", "high"),
+    [
+        # R: binom::binom.confint(x, n, methods = "wilson"), and Newcombe (1998), table I.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_interval_as_published(correct: int, samples: int, low: float, high: float) -> None:
+    assert wilson_interval(correct, samples) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_interval_holds_the_share(counts: tuple[int, int]) -> None:
+    correct, samples = counts
+    low, high = wilson_interval(correct, samples)
+    assert 0 <= low <= correct / samples <= high <= 1
+    assert low < high
+
+
+@given(st.integers(0, 100))
+def test_wilson_interval_is_symmetric(correct: int) -> None:
+    low, high = wilson_interval(correct, 100)
+    assert wilson_interval(100 - correct, 100) == pytest.approx((1 - high, 1 - low))
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 6, 10, 30, 255, 10_000])

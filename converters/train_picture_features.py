@@ -1,21 +1,23 @@
 """Trains the net whose features `tasks/picture_features.py` gives, and writes its weights beside it.
 
-    python converters/train_picture_features.py DATA.npz
+    python converters/train_picture_features.py
 
-DATA holds Fashion-MNIST: x_train, x_test (…, 28, 28, 1) uint8, y_train, y_test. It takes about two minutes.
-The weights differ a little between machines, so those in the repository are replaced only on purpose: Fréchet
-distances over other weights are other numbers, and want another name than `fid_fashion`.
+On Fashion-MNIST, out of its package, in about two minutes. The weights differ a little between machines, so
+those in the repository are replaced only on purpose: Fréchet distances over other weights are other numbers,
+and want another name than `fid_fashion`.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgemeter_converters.tasks import picture_features
+from edgemeter_converters.zoo import fashion
 
 WEIGHTS = Path(__file__).parent / "src/edgemeter_converters/tasks/picture_features.npz"
 CHANNELS = ((16, 2), (32, 2), (32, 1))
@@ -25,7 +27,7 @@ BATCH = 128
 SEED = 1
 
 
-def main(data: Path) -> None:
+def main() -> None:
     """Prints the accuracy on the evaluation pictures, with the weights as they are kept."""
     os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
     import keras
@@ -33,10 +35,8 @@ def main(data: Path) -> None:
 
     tensorflow.config.threading.set_intra_op_parallelism_threads(2)
     keras.utils.set_random_seed(SEED)
-    with np.load(data) as arrays:
-        train, test = (
-            (arrays[f"x_{split}"] / np.float32(255), arrays[f"y_{split}"]) for split in ("train", "test")
-        )
+    data = fashion.arrays()
+    train, test = ((data[f"x_{split}"] / np.float32(255), data[f"y_{split}"]) for split in ("train", "test"))
     net = _net()
     schedule = keras.optimizers.schedules.CosineDecay(3e-3, EPOCHS * -(-len(train[0]) // BATCH))
     net.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -45,8 +45,6 @@ def main(data: Path) -> None:
     features = keras.Model(net.inputs, net.get_layer("features").output)
     weights = _weights(net, deviations=features.predict(train[0], 1000, verbose=0).std(axis=0))
     np.savez_compressed(WEIGHTS, allow_pickle=False, **weights)
-
-    from edgemeter_converters.tasks import picture_features
 
     kept = picture_features.features(test[0]) @ weights["head_kernel"] + weights["head_bias"]
     right = np.mean(kept.argmax(axis=1) == test[1])
@@ -86,4 +84,4 @@ def _weights(net: Any, *, deviations: NDArray[Any]) -> dict[str, NDArray[np.floa
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

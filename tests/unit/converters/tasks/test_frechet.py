@@ -24,7 +24,7 @@ def _blobs(seed: int, samples: int, side: int = 28) -> np.ndarray:
     centre = rng.uniform(0.3, 0.7, (2, samples, 1, 1))
     radius = rng.uniform(0.1, 0.4, (2, samples, 1, 1))
     inside = ((rows - centre[0]) / radius[0]) ** 2 + ((columns - centre[1]) / radius[1]) ** 2 < 1
-    return (inside * rng.uniform(0.4, 1, (samples, 1, 1)))[..., None].astype(np.float32)
+    return np.asarray((inside * rng.uniform(0.4, 1, (samples, 1, 1)))[..., None], np.float32)
 
 
 @given(st.integers(0, 2**32 - 1))

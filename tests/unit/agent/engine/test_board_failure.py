@@ -3,7 +3,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_one_line_says_what_and_where(error: OSError, line: str) -> None:
 
 
 def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any, **__: Any) -> Never:
+    def full(*_: Any, **__: Any) -> NoReturn:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(np, "savez_compressed", full)

@@ -96,6 +96,9 @@ def model(row: ModelRow) -> lab_pb2.Model:
         parameters=row.parameters,
         signature=row.signature,
         vocabulary_digest=described.vocabulary_digest,
+        file_name=row.file_name,
+        function=row.function,
+        given_inputs=row.inputs,
         added_at_unix_ms=row.added_at_ms,
     )
 
@@ -110,6 +113,8 @@ def dataset(row: DatasetRow) -> lab_pb2.Dataset:
         classes=row.description.classes,
         labels=row.description.labels if row.description.HasField("labels") else None,
         vocabulary_digest=row.description.vocabulary_digest,
+        # One that was read in a way of the user's own is known by what was read.
+        file_name=row.file_name if row.digest != row.canonical_blob else f"{row.name}.npz",
         added_at_unix_ms=row.added_at_ms,
     )
 

@@ -177,6 +177,9 @@ class Model(_message.Message):
     PREPROCESSING_FIELD_NUMBER: _builtins.int
     TRAINABLE_FIELD_NUMBER: _builtins.int
     VOCABULARY_DIGEST_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    FUNCTION_FIELD_NUMBER: _builtins.int
+    GIVEN_INPUTS_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     name: _builtins.str
     framework: _builtins.str
@@ -191,6 +194,12 @@ class Model(_message.Message):
     """Whether steps that fine-tune can train it."""
     vocabulary_digest: _builtins.str
     """Of the tokens that it takes; empty for a model that takes none."""
+    file_name: _builtins.str
+    """What its file was called when it was added, or is called when it is written again: its suffix tells the
+    format.
+    """
+    function: _builtins.str
+    """"package.module:function" that made it; empty for a file."""
     @_builtins.property
     def signature(self) -> _variant_pb2.Signature: ...
     @_builtins.property
@@ -200,6 +209,10 @@ class Model(_message.Message):
     @_builtins.property
     def preprocessing(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.Preprocessing]:
         """One for each input, or none: the samples go in as they are."""
+
+    @_builtins.property
+    def given_inputs(self) -> _containers.RepeatedCompositeFieldContainer[_variant_pb2.TensorSpec]:
+        """Of one sample each, where the user gave them."""
 
     def __init__(
         self,
@@ -217,10 +230,13 @@ class Model(_message.Message):
         preprocessing: _abc.Iterable[_variant_pb2.Preprocessing] | None = ...,
         trainable: _builtins.bool = ...,
         vocabulary_digest: _builtins.str = ...,
+        file_name: _builtins.str = ...,
+        function: _builtins.str = ...,
+        given_inputs: _abc.Iterable[_variant_pb2.TensorSpec] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at_unix_ms", b"added_at_unix_ms", "digest", b"digest", "framework", b"framework", "layers", b"layers", "macs", b"macs", "name", b"name", "parameters", b"parameters", "preprocessing", b"preprocessing", "signature", b"signature", "size_bytes", b"size_bytes", "task", b"task", "trainable", b"trainable", "vocabulary_digest", b"vocabulary_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at_unix_ms", b"added_at_unix_ms", "digest", b"digest", "file_name", b"file_name", "framework", b"framework", "function", b"function", "given_inputs", b"given_inputs", "layers", b"layers", "macs", b"macs", "name", b"name", "parameters", b"parameters", "preprocessing", b"preprocessing", "signature", b"signature", "size_bytes", b"size_bytes", "task", b"task", "trainable", b"trainable", "vocabulary_digest", b"vocabulary_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -471,6 +487,7 @@ class Dataset(_message.Message):
     ADDED_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     VOCABULARY_DIGEST_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     name: _builtins.str
     size_bytes: _builtins.int
@@ -479,6 +496,8 @@ class Dataset(_message.Message):
     added_at_unix_ms: _builtins.int
     vocabulary_digest: _builtins.str
     """Digest of the vocabulary whose token ids the inputs are; empty for inputs that are no token ids."""
+    file_name: _builtins.str
+    """What a file with the content of `digest` may be called: its suffix tells the format."""
     @_builtins.property
     def splits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Split]: ...
     @_builtins.property
@@ -501,10 +520,11 @@ class Dataset(_message.Message):
         added_at_unix_ms: _builtins.int = ...,
         labels: _variant_pb2.TensorSpec | None = ...,
         vocabulary_digest: _builtins.str = ...,
+        file_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at_unix_ms", b"added_at_unix_ms", "classes", b"classes", "digest", b"digest", "inputs", b"inputs", "labels", b"labels", "name", b"name", "size_bytes", b"size_bytes", "splits", b"splits", "vocabulary_digest", b"vocabulary_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at_unix_ms", b"added_at_unix_ms", "classes", b"classes", "digest", b"digest", "file_name", b"file_name", "inputs", b"inputs", "labels", b"labels", "name", b"name", "size_bytes", b"size_bytes", "splits", b"splits", "vocabulary_digest", b"vocabulary_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

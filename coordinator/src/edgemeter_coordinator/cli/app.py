@@ -16,6 +16,7 @@ from edgemeter_coordinator.cli import (
     meter,
     model,
     recipe,
+    report,
     result,
     serve,
     study,
@@ -44,6 +45,7 @@ app.add_typer(result.app, name="result")
 app.command(epilog=serve.EXAMPLE)(serve.serve)
 app.command(epilog=login.EXAMPLE)(login.login)
 app.command(epilog=bench.EXAMPLE)(bench.bench)
+app.command(epilog=report.EXAMPLE)(report.report)
 app.command(epilog=demo.EXAMPLE)(demo.demo)
 
 

@@ -40,6 +40,7 @@ def test_the_nouns_are_all_there() -> None:
         "model show",
         "recipe ls",
         "recipe show",
+        "report",
         "result export",
         "result show",
         "serve",

@@ -5,28 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from edgemeter_coordinator.report.page.energy import Energy, Interval
 from edgemeter_coordinator.report.page.metrics import Metric, metrics_of
 from edgemeter_protos.report import onboard
 from edgemeter_protos.report.measured import VERDICTS
 from edgemeter_protos.report.times import OUTCOMES
 from edgemeter_protos.v1 import lab_pb2, result_pb2
-
-Interval = tuple[float, float]
-"""95 %: low, high."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Energy:
-    """Of one sample. Numbers are None unless a meter was read and is to be believed; `why` says why not."""
-
-    status: str
-    why: str
-    # Beyond the idle board, and with everything that the board takes.
-    net_uj: float | None = None
-    net_half_uj: float | None = None
-    gross_uj: float | None = None
-    gross_half_uj: float | None = None
-    noun: str = "inference"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,9 +76,7 @@ def position(response: lab_pb2.ListResultsResponse) -> int:
     return ids.index(wanted) if wanted in ids else len(ids)
 
 
-def _facts(
-    response: lab_pb2.ListResultsResponse, baseline: lab_pb2.ListResultsResponse | None
-) -> Facts:
+def _facts(response: lab_pb2.ListResultsResponse, baseline: lab_pb2.ListResultsResponse | None) -> Facts:
     result, latency = response.result, response.result.latency
     timed = latency.samples > 0
     is_baseline = baseline is response

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.tasks import quality
+from edgemeter_converters.tasks.calibration import are_probabilities
 from edgemeter_converters.tasks.task import LABELS, ORIGINAL, TaskKind, Truth
 from edgemeter_protos.v1 import variant_pb2
 
@@ -82,15 +83,6 @@ KIND = TaskKind(
     summary="Which character comes next: bits per character, and the divergence from the original",
     make=lambda _arguments: NextCharacter(),
 )
-
-
-def are_probabilities(scores: NDArray[Any]) -> bool:
-    """Whether scores (samples, classes) lie between 0 and 1 and add up to about 1: logits do not by chance.
-
-    About, since rounding a hundred probabilities to int8 may take a quarter of them away.
-    """
-    within = scores.min() >= -1e-3 and scores.max() <= 1.001
-    return bool(within and abs(float(scores.sum(axis=1).mean()) - 1) <= 0.25)
 
 
 def log2_probabilities(scores: NDArray[Any], *, probabilities: bool) -> NDArray[np.float64]:

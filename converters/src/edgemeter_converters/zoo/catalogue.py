@@ -6,10 +6,12 @@ import difflib
 from types import MappingProxyType
 
 from edgemeter_converters.zoo.entries import (
+    centernet_coco,
     cifar10_resnet,
     efficientnet_lite0,
     fashion_net,
     smollm2,
+    ssdlite_pedestrian,
 )
 from edgemeter_converters.zoo.entry import APPLICATIONS, Entry
 from edgemeter_converters.zoo.exceptions import FetchError
@@ -23,6 +25,8 @@ ENTRIES: MappingProxyType[str, Entry] = MappingProxyType(
             cifar10_resnet.ENTRY,
             efficientnet_lite0.ENTRY,
             fashion_net.ENTRY,
+            ssdlite_pedestrian.ENTRY,
+            centernet_coco.ENTRY,
             smollm2.ENTRY,
         )
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -241,11 +242,9 @@ def _bring(source: Path, target: Path, digest: str) -> None:
     """A copy, unless it is there: a study that goes on must not find its files touched."""
     if target.is_file() and _sha256(target) == digest:
         return
-    scratch = tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}-", delete=False)
-    with scratch as file, source.open("rb") as content:
-        shutil.copyfileobj(content, file)
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(target)
+    scratch = target.with_name(f".{target.name}-{os.getpid()}")
+    shutil.copyfile(source, scratch)
+    scratch.replace(target)
 
 
 def _sha256(path: Path) -> str:

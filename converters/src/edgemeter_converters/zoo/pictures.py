@@ -1,4 +1,4 @@
-"""Labelled pictures, too few to train with: twenty of ImageNet, twenty of CIFAR-10.
+"""Pictures, too few to train with: twenty of ImageNet and twenty of CIFAR-10, labelled, and photographs.
 
 From foolbox 3.3.4 (MIT), whose files are named NUMBER_LABEL. One picture is five points of accuracy: look at
 how often a variant agrees with its original too. Pictures to calibrate with come from elsewhere, so that none
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgemeter_converters.zoo.packages import Source, fetch
 
 FOOLBOX = "foolbox==3.3.4"
+SCIKIT_IMAGE = "scikit-image==0.26.0"
 
 IMAGENET = Source(
     package=FOOLBOX,
@@ -36,16 +37,31 @@ CIFAR100 = Source(
     size_mb=1.7,
 )
 PHOTOGRAPHS = Source(
-    package="scikit-image==0.26.0",
+    package=SCIKIT_IMAGE,
     members=tuple(
         f"skimage/data/{name}"
         for name in ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
     ),
     sha256="ffc37ed45890a8541612c5d6423336ae9d6a1437b938f839acda7b5d55ea6fd2",
-    size_mb=13.9,
+    size_mb=13.7,
 )
 
-SQUARES_A_PHOTOGRAPH = 5
+STILLS = Source(
+    package=SCIKIT_IMAGE,
+    members=tuple(
+        f"skimage/data/{name}" for name in ("chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
+    ),
+    sha256="5ec7dee8585f5a258982fb3d2b121963ca2f4773b375a4b36355b257b3ece765",
+    size_mb=13.7,
+)
+"""Photographs that show nobody."""
+PEOPLE = Source(
+    package=SCIKIT_IMAGE,
+    members=("skimage/data/astronaut.png", "skimage/data/camera.png"),
+    sha256="de82a1717f160310226d58e1132a86b60aad6cb29fe13ad083f9f5f0cadc42b9",
+    size_mb=13.7,
+)
+"""Photographs that show somebody."""
 
 
 def write_cifar(path: Path) -> Path:
@@ -59,15 +75,31 @@ def write_cifar(path: Path) -> Path:
 def write_imagenet(path: Path, side: int = 224) -> Path:
     """An .npz: `x_test` (20, side, side, 3) uint8 with `y_test`, and `x_train` (25, …), unlabelled."""
     test, labels = _labelled(IMAGENET)
-    train = [square for file in fetch(PHOTOGRAPHS).values() for square in _squares(_decoded(file))]
     np.savez(
         path,
         allow_pickle=False,
-        x_train=np.stack([_resized(each, side) for each in train]),
+        x_train=_squares_of(PHOTOGRAPHS, side),
         x_test=np.stack([_resized(_centre(each), side) for each in test]),
         y_test=labels,
     )
     return path
+
+
+def write_unlabelled(path: Path, side: int, *, also: Source | None = None) -> Path:
+    """An .npz: `x_test` (20 or more, side, side, 3) uint8, ImageNet's pictures and squares of those `also`
+    to be seen; `x_train` (20 or more, …), squares of other photographs."""
+    test = [_resized(_centre(each), side) for each in _labelled(IMAGENET)[0]]
+    if also is not None:
+        test += list(_squares_of(also, side))
+    train = _squares_of(PHOTOGRAPHS if also is None else STILLS, side)
+    np.savez(path, allow_pickle=False, x_train=train, x_test=np.stack(test))
+    return path
+
+
+def _squares_of(source: Source, side: int) -> NDArray[np.uint8]:
+    """Five squares of each photograph."""
+    squares = [square for file in fetch(source).values() for square in _squares(_decoded(file))]
+    return np.stack([_resized(each, side) for each in squares])
 
 
 def _labelled(source: Source) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:

@@ -74,11 +74,11 @@ def average_precision(
 def _match_class(found: Boxes, wanted: Boxes, pictures: int) -> OfClass:
     kept, right = [], []
     for picture in np.unique(found.pictures):
-        places = np.flatnonzero(found.pictures == picture)
-        places = places[np.argsort(-found.scores[places], kind="stable")[:MAX_BOXES]]
-        of_picture = wanted.corners[wanted.pictures == picture]
+        start, end = np.searchsorted(found.pictures, [picture, picture + 1])
+        first, last = np.searchsorted(wanted.pictures, [picture, picture + 1])
+        places = start + np.argsort(-found.scores[start:end], kind="stable")[:MAX_BOXES]
         kept.append(places)
-        right.append(_right(iou(found.corners[places], of_picture)))
+        right.append(_right(found.corners[places], wanted.corners[first:last]))
     all_kept = np.concatenate([np.zeros(0, np.int64), *kept])
     order = np.argsort(-found.scores[all_kept], kind="stable")
     return OfClass(
@@ -88,13 +88,14 @@ def _match_class(found: Boxes, wanted: Boxes, pictures: int) -> OfClass:
     )
 
 
-def _right(overlap: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(overlaps, found) of one picture and class, from IoU (found, wanted), the surest first."""
-    right = np.zeros((len(OVERLAPS), len(overlap)), np.bool_)
-    if overlap.shape[1] == 0:
+def _right(found: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(overlaps, found) of one picture and class, from corners, those found by falling score."""
+    right = np.zeros((len(OVERLAPS), len(found)), np.bool_)
+    if len(wanted) == 0:
         return right
+    overlap = iou(found, wanted)
     every = np.arange(len(OVERLAPS))
-    free = np.ones((len(OVERLAPS), overlap.shape[1]), np.bool_)
+    free = np.ones((len(OVERLAPS), len(wanted)), np.bool_)
     for place in np.flatnonzero(overlap.max(axis=1) >= OVERLAPS[0]):
         candidates = np.where(free, overlap[place], -1.0)
         # Of equal overlaps COCOeval takes the last.

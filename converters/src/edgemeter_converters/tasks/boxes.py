@@ -26,11 +26,15 @@ class Boxes:
     classes: NDArray[np.int64]
     scores: NDArray[np.float64]
 
+    def __post_init__(self) -> None:
+        if (np.diff(self.pictures) < 0).any():
+            raise ValueError("boxes must stand in the order of their pictures")
+
     def __len__(self) -> int:
         return len(self.pictures)
 
     def where(self, chosen: NDArray[Any]) -> Boxes:
-        """Those that a mask, or an index in rising order, chooses."""
+        """Those that a mask or places choose, which leave pictures rising."""
         return Boxes(
             pictures=self.pictures[chosen],
             corners=self.corners[chosen],
@@ -75,34 +79,27 @@ def iou(these: NDArray[Any], those: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(share, dtype=np.float64)
 
 
-def nms(corners: NDArray[Any], scores: NDArray[Any], *, overlap: float, limit: int) -> NDArray[np.int64]:
-    """Non-maximum suppression: which boxes stay, the best first.
+def nms(boxes: Boxes, *, overlap: float, limit: int) -> NDArray[np.int64]:
+    """Non-maximum suppression in one picture, each class by itself: which boxes stay, the best first.
 
-    The best box stays, those that overlap it by more than `overlap` (IoU) go, and so on with the best of the
-    rest until there are `limit`. Of equal scores the first is the better.
+    The best box stays, those of its class that overlap it by more than `overlap` (IoU) go, and so on with the
+    best of the rest until `limit` stay. Of equal scores the first is the better.
     """
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-boxes.scores, kind="stable")
+    # Column by column: for a few thousand boxes this is ten times as fast as arrays of pairs.
+    y0, x0, y1, x1 = np.ascontiguousarray(boxes.corners[order].T)
+    area, classes = _areas(boxes.corners[order]), boxes.classes[order]
+    rest = np.arange(len(order))
     stay: list[int] = []
-    while order.size and len(stay) < limit:
-        best, rest = order[0], order[1:]
+    while rest.size and len(stay) < limit:
+        best, rest = rest[0], rest[1:]
         stay.append(int(best))
-        order = rest[iou(corners[best : best + 1], corners[rest])[0] <= overlap]
-    return np.array(stay, dtype=np.int64)
-
-
-def nms_by_class(boxes: Boxes, *, overlap: float, limit: int) -> Boxes:
-    """Of one picture's boxes those that stay where each class is looked at by itself; the best `limit` of
-    all classes together, the best first."""
-    stay = np.concatenate(
-        [
-            np.zeros(0, np.int64),
-            *(
-                of_class[nms(boxes.corners[of_class], boxes.scores[of_class], overlap=overlap, limit=limit)]
-                for of_class in (np.flatnonzero(boxes.classes == each) for each in np.unique(boxes.classes))
-            ),
-        ]
-    )
-    return boxes.where(stay[np.argsort(-boxes.scores[stay], kind="stable")[:limit]])
+        high = np.minimum(y1[rest], y1[best]) - np.maximum(y0[rest], y0[best])
+        wide = np.minimum(x1[rest], x1[best]) - np.maximum(x0[rest], x0[best])
+        shared = np.maximum(high, 0.0) * np.maximum(wide, 0.0)
+        goes = shared > overlap * (area[rest] + area[best] - shared)
+        rest = rest[~(goes & (classes[rest] == classes[best]))]
+    return order[np.array(stay, dtype=np.int64)]
 
 
 def _areas(corners: NDArray[Any]) -> NDArray[Any]:

@@ -99,7 +99,7 @@ def test_as_pycocotools_with_more_than_a_hundred_boxes_of_a_picture() -> None:
     copies = 60
     generator = np.random.default_rng(1)
     many = Boxes(
-        pictures=np.tile(found.pictures, copies),
+        pictures=np.zeros(len(found) * copies, np.int64),
         corners=np.clip(np.tile(found.corners, (copies, 1)), 0, 1),
         classes=np.tile(found.classes, copies),
         scores=generator.random(len(found) * copies),
@@ -129,11 +129,13 @@ def test_perfect_detections_give_one_whatever_comes_after_them(seed: int) -> Non
     made_up, _wanted = scene(seed + 1, pictures=6, classes=4, noise=0.1, ties=False)
     if len(wanted) == 0:
         return
+    pictures = np.concatenate([wanted.pictures, made_up.pictures])
+    order = np.argsort(pictures, kind="stable")
     both = Boxes(
-        pictures=np.concatenate([wanted.pictures, made_up.pictures]),
-        corners=np.concatenate([wanted.corners, made_up.corners]),
-        classes=np.concatenate([wanted.classes, made_up.classes]),
-        scores=np.concatenate([np.full(len(wanted), 0.9), made_up.scores * 0.5]),
+        pictures=pictures[order],
+        corners=np.concatenate([wanted.corners, made_up.corners])[order],
+        classes=np.concatenate([wanted.classes, made_up.classes])[order],
+        scores=np.concatenate([np.full(len(wanted), 0.9), made_up.scores * 0.5])[order],
     )
     assert average_precision(match(both, wanted, 6), EVERY).tolist() == [1.0]
 

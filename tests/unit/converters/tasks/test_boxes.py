@@ -35,29 +35,29 @@ def test_iou(one: list[float], other: list[float], overlap: float) -> None:
 @given(corners(), st.floats(0.1, 0.9))
 def test_nms_keeps_the_best_and_no_pair_above(of_boxes: NDArray[np.float64], overlap: float) -> None:
     scores = np.random.default_rng(len(of_boxes)).random(len(of_boxes)).round(1)
-    stay = boxes.nms(of_boxes, scores, overlap=overlap, limit=100)
+    one_class = boxes.of_picture(0, of_boxes, np.zeros(len(of_boxes)), scores)
+    stay = boxes.nms(one_class, overlap=overlap, limit=100)
     assert stay[0] == scores.argmax()
     assert (np.diff(scores[stay]) <= 0).all()
-    assert (np.triu(boxes.iou(of_boxes[stay], of_boxes[stay]), k=1) <= overlap).all()
+    assert (np.triu(boxes.iou(of_boxes[stay], of_boxes[stay]), k=1) <= overlap + 1e-12).all()
     gone = np.setdiff1d(np.arange(len(of_boxes)), stay)
     for each in gone:
         better = stay[scores[stay] >= scores[each]]
-        assert (boxes.iou(of_boxes[each : each + 1], of_boxes[better]) > overlap).any()
+        assert (boxes.iou(of_boxes[each : each + 1], of_boxes[better]) > overlap - 1e-12).any()
 
 
 def test_nms_stops_at_the_limit_and_takes_the_first_of_a_tie() -> None:
     apart = np.array([[0, 0, 0.1, 0.1], [0.2, 0, 0.3, 0.1], [0.4, 0, 0.5, 0.1]])
-    assert boxes.nms(apart, np.array([0.5, 0.5, 0.9]), overlap=0.5, limit=2).tolist() == [2, 0]
+    found = boxes.of_picture(0, apart, np.array([0, 0, 1]), np.array([0.5, 0.5, 0.9]))
+    assert boxes.nms(found, overlap=0.5, limit=2).tolist() == [2, 0]
 
 
 def test_classes_do_not_suppress_each_other() -> None:
     same = boxes.of_picture(
         3, np.tile([0.1, 0.1, 0.5, 0.5], (3, 1)), np.array([0, 1, 0]), np.array([0.3, 0.9, 0.4])
     )
-    stay = boxes.nms_by_class(same, overlap=0.5, limit=100)
-    assert (stay.classes.tolist(), stay.scores.tolist()) == ([1, 0], [0.9, 0.4])
-    assert stay.pictures.tolist() == [3, 3]
-    assert boxes.nms_by_class(same, overlap=0.5, limit=1).scores.tolist() == [0.9]
+    assert boxes.nms(same, overlap=0.5, limit=100).tolist() == [1, 2]
+    assert boxes.nms(same, overlap=0.5, limit=1).tolist() == [1]
 
 
 def test_inside_cuts_and_leaves_out_what_is_outside() -> None:
@@ -67,7 +67,14 @@ def test_inside_cuts_and_leaves_out_what_is_outside() -> None:
     assert boxes.inside(found).corners.tolist() == [[0.0, 0.2, 0.5, 1.0]]
 
 
+def test_pictures_rise() -> None:
+    one, other = (boxes.of_picture(each, np.zeros((1, 4)), np.zeros(1), np.ones(1)) for each in (1, 0))
+    assert boxes.together([other, one]).pictures.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="in the order of their pictures"):
+        boxes.together([one, other])
+
+
 def test_together_of_nothing() -> None:
     assert len(boxes.together([])) == 0
     nothing = boxes.of_picture(0, np.zeros((0, 4)), np.zeros(0), np.zeros(0))
-    assert len(boxes.nms_by_class(nothing, overlap=0.5, limit=10)) == 0
+    assert len(boxes.nms(nothing, overlap=0.5, limit=10)) == 0

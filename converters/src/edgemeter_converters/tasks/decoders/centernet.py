@@ -86,8 +86,11 @@ def _picture(index: int, heat: NDArray[Any], sides: NDArray[Any]) -> boxes.Boxes
 def peaks(heat: NDArray[Any], least: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Rows, columns and classes where (rows, columns, classes) is at least `least` and no smaller than its
     eight neighbours."""
-    y, x, classes = np.nonzero(heat >= least)
-    padded = np.pad(heat, ((1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
-    around = np.stack([padded[y + dy, x + dx, classes] for dy in range(3) for dx in range(3)])
-    peak = heat[y, x, classes] >= around.max(axis=0, initial=-np.inf)
-    return y[peak], x[peak], classes[peak]
+    around = heat.copy()
+    np.maximum(around[1:], heat[:-1], out=around[1:])
+    np.maximum(around[:-1], heat[1:], out=around[:-1])
+    of_rows = around.copy()
+    np.maximum(around[:, 1:], of_rows[:, :-1], out=around[:, 1:])
+    np.maximum(around[:, :-1], of_rows[:, 1:], out=around[:, :-1])
+    y, x, classes = np.nonzero((heat >= least) & (heat >= around))
+    return y, x, classes

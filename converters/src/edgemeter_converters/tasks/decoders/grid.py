@@ -62,4 +62,4 @@ def _picture(index: int, cells: NDArray[Any]) -> boxes.Boxes:
         index, corners, of_classes.argmax(axis=1), objectness[y, x] * of_classes.max(axis=1, initial=0.0)
     )
     found = found.where(found.scores >= LEAST_SCORE)
-    return boxes.inside(boxes.nms_by_class(found, overlap=OVERLAP, limit=MAX_BOXES))
+    return boxes.inside(found.where(boxes.nms(found, overlap=OVERLAP, limit=MAX_BOXES)))

@@ -68,7 +68,7 @@ class SSD:
             index, corners_of(encodings[anchors], self._anchors[anchors]), classes, scores[anchors, classes]
         )
         # Boxes are cut to the picture after suppression: what overlaps outside of it counts.
-        return boxes.inside(boxes.nms_by_class(found, overlap=OVERLAP, limit=MAX_BOXES))
+        return boxes.inside(found.where(boxes.nms(found, overlap=OVERLAP, limit=MAX_BOXES)))
 
 
 HEAD = Head(

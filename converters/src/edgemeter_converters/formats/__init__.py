@@ -8,6 +8,7 @@ from edgemeter_converters.formats.executorch import ExecuTorch
 from edgemeter_converters.formats.format import Artifact, Encoding, Format, Options
 from edgemeter_converters.formats.gguf import GGUF
 from edgemeter_converters.formats.onnx import ONNX
+from edgemeter_converters.formats.onnx_genai import ONNXGenAI
 from edgemeter_converters.formats.pt2 import PT2
 from edgemeter_converters.formats.tflite import TFLite
 from edgemeter_converters.formats.torch_llm import TorchLLM
@@ -16,5 +17,8 @@ from edgemeter_converters.formats.torchscript import TorchScript
 __all__ = ["FORMATS", "Artifact", "Encoding", "Format", "Options"]
 
 FORMATS: MappingProxyType[str, Format] = MappingProxyType(
-    {each.name: each for each in (TFLite(), ONNX(), ExecuTorch(), TorchScript(), PT2(), GGUF(), TorchLLM())}
+    {
+        each.name: each
+        for each in (TFLite(), ONNX(), ExecuTorch(), TorchScript(), PT2(), GGUF(), ONNXGenAI(), TorchLLM())
+    }
 )

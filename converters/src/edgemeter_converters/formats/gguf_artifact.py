@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeter_converters.exceptions import ConversionError
+from edgemeter_converters.formats.language_inputs import checked
 from edgemeter_converters.formats.llama_cpp import LlamaCpp
 from edgemeter_converters.models import gguf_names, llama, llama_gguf
 from edgemeter_converters.models.llama_shape import WINDOW_TOKENS
-from edgemeter_protos.v1 import refusal_pb2
 
 _FILE_NAME = "the artifact"
 
@@ -89,22 +88,6 @@ class GGUFArtifact:
     @cached_property
     def _dequantized(self) -> Any:
         return llama.made(lambda folder: llama_gguf.read(self._path, _FILE_NAME, folder))
-
-
-def checked(inputs: Sequence[NDArray[Any]], vocabulary: int) -> NDArray[Any]:
-    """Windows of token ids that a model knows.
-
-    Raises:
-        ConversionError: one that it does not know.
-    """
-    (windows,) = inputs
-    if windows.size and not (windows.min() >= 0 and windows.max() < vocabulary):
-        raise ConversionError(
-            f"token id {int(windows.max() if windows.max() >= vocabulary else windows.min())} is none of the "
-            f"model's {vocabulary:,}: the text was cut into tokens by a tokenizer that does not match",
-            reason=refusal_pb2.REFUSAL_REASON_NOT_A_DATASET,
-        )
-    return windows
 
 
 def _counted(kinds: Any) -> list[tuple[str, int]]:

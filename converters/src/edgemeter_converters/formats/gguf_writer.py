@@ -57,7 +57,11 @@ def tokenizer_metadata(folder: Path, shape: LlamaShape) -> dict[str, Any]:
     kept: dict[str, Any] | None = llama.origin_of(folder).get("gguf_tokenizer")
     if kept and len(kept["tokenizer.ggml.tokens"]) == shape.vocabulary:
         return kept
-    return gguf_tokenizer.from_json(folder / llama.TOKENIZER, shape.vocabulary)
+    metadata = gguf_tokenizer.from_json(folder / llama.TOKENIZER, shape.vocabulary)
+    for name, token in (("bos", shape.begin_token), ("eos", shape.end_token)):
+        if token is not None:
+            metadata[f"tokenizer.ggml.{name}_token_id"] = token
+    return metadata
 
 
 def _write_shape(writer: Any, shape: LlamaShape) -> None:

@@ -117,6 +117,8 @@ def shape_of(reader: Any, file_name: str) -> LlamaShape:
             **llama_rope.of_gguf(told, tensors.get("rope_freqs.weight"), file_name),
             "rope_theta": _shortest(told("rope.freq_base", 10_000.0)),
         },
+        "bos_token_id": _value(reader, "tokenizer.ggml.bos_token_id"),
+        "eos_token_id": _value(reader, "tokenizer.ggml.eos_token_id"),
     }
     return llama_shape.from_config(config, file_name)
 

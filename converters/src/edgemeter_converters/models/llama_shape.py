@@ -33,6 +33,7 @@ class LlamaShape:
         tied: whether the matrix that reads tokens also writes them.
         rope: `rope_type` ("default", "linear" or "llama3") and that type's own numbers, as in Hugging Face's
             `rope_parameters`, without its base.
+        begin_token, end_token: ids that texts begin and end with; None where the file names none.
     """
 
     vocabulary: int
@@ -47,6 +48,8 @@ class LlamaShape:
     norm_epsilon: float
     rope_base: float
     rope: Mapping[str, Any] = field(default_factory=lambda: {"rope_type": "default"})
+    begin_token: int | None = None
+    end_token: int | None = None
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Shape of every weight, by its name in torch; a tied output matrix is not one."""
@@ -100,6 +103,8 @@ class LlamaShape:
             "hidden_act": "silu",
             "attention_bias": False,
             "mlp_bias": False,
+            "bos_token_id": self.begin_token,
+            "eos_token_id": self.end_token,
             "dtype": "float32",
         }
 
@@ -146,6 +151,8 @@ def from_config(config: Mapping[str, Any], file_name: str) -> LlamaShape:
         norm_epsilon=float(config.get("rms_norm_eps", 1e-6)),
         rope_base=float(base),
         rope=rope,
+        begin_token=_token(config.get("bos_token_id")),
+        end_token=_token(config.get("eos_token_id")),
     )
     check(shape, file_name)
     return shape
@@ -185,6 +192,12 @@ def _count(config: Mapping[str, Any], name: str, file_name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 31:
         refuse(file_name, f"its config.json says {name}={value!r}, which is no count")
     return value
+
+
+def _token(told: Any) -> int | None:
+    """The first, where there are several."""
+    found = told[0] if isinstance(told, list) and told else told
+    return found if isinstance(found, int) else None
 
 
 def _told(config: Mapping[str, Any]) -> dict[str, Any]:

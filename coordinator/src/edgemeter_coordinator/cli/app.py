@@ -9,6 +9,7 @@ import typer
 
 from edgemeter_coordinator.cli import (
     bench,
+    bundle,
     data,
     demo,
     device,
@@ -40,6 +41,8 @@ app.add_typer(recipe.app, name="recipe")
 app.add_typer(task.app, name="task")
 app.add_typer(variant.app, name="variant")
 study.app.command(epilog=study_run.EXAMPLE)(study_run.run)
+study.app.command(epilog=bundle.BUNDLE_EXAMPLE)(bundle.bundle)
+study.app.command(epilog=bundle.REPLAY_EXAMPLE)(bundle.replay)
 app.add_typer(study.app, name="study")
 app.add_typer(result.app, name="result")
 app.command(epilog=serve.EXAMPLE)(serve.serve)

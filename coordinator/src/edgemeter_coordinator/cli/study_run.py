@@ -10,15 +10,14 @@ import typer
 from edgemeter_coordinator.cli import plan_options
 from edgemeter_coordinator.cli.connection import Where, with_coordinator
 from edgemeter_coordinator.cli.output import AsJson, example, note, print_error, print_json, print_table
-from edgemeter_coordinator.cli.progress import Bars, Step, study_steps, upload_step
 from edgemeter_coordinator.cli.study import failures
-from edgemeter_coordinator.sdk.study_watcher import Outcome, Watcher
+from edgemeter_coordinator.cli.study_bars import StudyBars
 
 if TYPE_CHECKING:
     from edgemeter_coordinator.sdk.lab import Lab
+    from edgemeter_coordinator.sdk.study_watcher import Outcome
     from edgemeter_coordinator.study_file.contents import StudyFile
     from edgemeter_coordinator.study_file.wanted import WantedPart
-    from edgemeter_protos.v1 import lab_pb2
 
 EXAMPLE = example("edgemeter study run studies/compression.toml --device board=pi5 --quick")
 
@@ -76,73 +75,23 @@ def run(
         if dry_run:
             _print_intended(lab, read, parts, called, device or ["all"], as_json=as_json)
             return
-        watcher = _Shown(called)
         try:
-            outcomes = study_run.run(
-                lab,
-                read,
-                parts,
-                name=called,
-                devices=device or ["all"],
-                keep_failed=keep_failed,
-                watcher=watcher,
-            )
+            with StudyBars(called) as bars:
+                outcomes = study_run.run(
+                    lab,
+                    read,
+                    parts,
+                    name=called,
+                    devices=device or ["all"],
+                    keep_failed=keep_failed,
+                    watcher=bars,
+                )
         except KeyboardInterrupt:
-            watcher.close()
             note("a study that was submitted goes on; the same command goes on with the rest")
             raise
-        finally:
-            watcher.close()
         _print_outcomes(called, outcomes, as_json=as_json)
     if not all(outcome.completed for outcome in outcomes):
         raise typer.Exit(1)
-
-
-class _Shown(Watcher):
-    """Bars for the part that is being made, under one for all parts."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._bars: Bars | None = None
-        self._all = Step(key="parts", label="parts", fraction=0.0)
-
-    def close(self) -> None:
-        if self._bars is not None:
-            self._bars.__exit__(None, None, None)
-            self._bars = None
-
-    def began(self, place: int, total: int, part: str) -> None:
-        self.close()
-        self._bars = Bars().__enter__()
-        line = f"{place + 1} of {total}: {part}"
-        self._all = Step(
-            key="parts", label=self._name, fraction=place / total, detail=line, milestone=f"part {line}"
-        )
-        self._show()
-
-    def doing(self, line: str) -> None:
-        if self._bars is not None:
-            self._bars.say(line)
-
-    def uploading(self, file: str, done_bytes: int, total_bytes: int) -> None:
-        self._show(upload_step(Path(file), done_bytes, total_bytes))
-
-    def measuring(self, study: lab_pb2.Study) -> None:
-        self._show(*study_steps(study))
-
-    def ended(self, outcome: Outcome) -> None:
-        self.close()
-        note(f"{outcome.part}: {_told(outcome)}")
-
-    def _show(self, *steps: Step) -> None:
-        if self._bars is not None:
-            self._bars.show([self._all, *steps])
-
-
-def _told(outcome: Outcome) -> str:
-    if outcome.study is None:
-        return outcome.problem
-    return f"{outcome.state}{', was there already' if outcome.reused else ''} ({outcome.study.name})"
 
 
 def _print_intended(

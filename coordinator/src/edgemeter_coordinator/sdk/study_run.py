@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from edgemeter_coordinator.sdk import parts
+from edgemeter_coordinator.sdk.adding import application_of, zoo_names
 from edgemeter_coordinator.sdk.errors import EdgemeterError, Refused, Unreachable
-from edgemeter_coordinator.sdk.part_originals import Brought, application_of, bring, zoo_names
+from edgemeter_coordinator.sdk.part_originals import Brought, bring
 from edgemeter_coordinator.sdk.study import Study
 from edgemeter_coordinator.sdk.study_watcher import Outcome, Watcher
 from edgemeter_coordinator.study_file.contents import StudyFile

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from edgemeter_coordinator.sdk import parts
 from edgemeter_coordinator.sdk.parts import PartName
+from edgemeter_coordinator.sdk.study import ENDED
 from edgemeter_protos.v1 import lab_pb2
-
-_IN_VAIN = (lab_pb2.STUDY_STATE_FAILED, lab_pb2.STUDY_STATE_CANCELLED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +41,7 @@ def decide(
     made: Iterable[lab_pb2.Study],
     *,
     keep_failed: bool = False,
+    anew: bool = False,
 ) -> There | Make:
     """What is to be done for a part.
 
@@ -50,16 +50,15 @@ def decide(
         planned: what the coordinator would create.
         made: studies that there are, of any part.
         keep_failed: take also those that failed as they are.
+        anew: take none that ended: only one that runs is gone on with.
     """
     runs = sorted(
         ((name.run, study) for study in made if (name := parts.parse(study.name)) and _is(name, file, part)),
         key=lambda run: -run[0],
     )
-    for _, study in runs:
-        if not differences(planned, study):
-            if study.state not in _IN_VAIN or (keep_failed and study.state == lab_pb2.STUDY_STATE_FAILED):
-                return There(study=study)
-            break
+    same = next((study for _, study in runs if not differences(planned, study)), None)
+    if same is not None and _taken(same.state, keep_failed=keep_failed, anew=anew):
+        return There(study=same)
     if not runs:
         return Make(name=PartName(file=file, part=part), why="")
     last, study = runs[0]
@@ -79,6 +78,13 @@ def differences(planned: lab_pb2.Study, made: lab_pb2.Study) -> list[str]:
         ("other boards", _boards(planned) == _boards(made)),
     )
     return [what for what, same in pairs if not same]
+
+
+def _taken(state: lab_pb2.StudyState.ValueType, *, keep_failed: bool, anew: bool) -> bool:
+    """Whether a study of this state is taken for the part's."""
+    if state == lab_pb2.STUDY_STATE_CANCELLED or (anew and state in ENDED):
+        return False
+    return keep_failed or state != lab_pb2.STUDY_STATE_FAILED
 
 
 def _is(name: PartName, file: str, part: str) -> bool:

@@ -33,6 +33,8 @@ def engine_job(
                 golden=manifest.golden,
                 runtimes=manifest.runtimes,
                 preprocessing=manifest.preprocessing,
+                generation=manifest.generation if manifest.HasField("generation") else None,
+                sample_noun=manifest.sample_noun,
             )
             for manifest in assignment.variants
         ],

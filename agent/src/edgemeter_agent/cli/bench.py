@@ -13,21 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from edgemeter_agent.cli import bench_report, plan_options, state_option
-from edgemeter_agent.runtimes import FORMAT_OF_SUFFIX
+from edgemeter_agent.runtimes import FORMAT_OF_SUFFIX, RUNTIMES
 from edgemeter_agent.state_dir import StateDir, state_root
 from edgemeter_protos import plan_file
-from edgemeter_protos.v1 import engine_pb2, result_pb2
+from edgemeter_protos.v1 import engine_pb2, result_pb2, variant_pb2
 
 TFLITE_MAGIC = b"TFL3"
 """At offset 4: the identifier of a FlatBuffer of this schema."""
 BAR_WIDTH = 30
+MAX_TOKENS = 1 << 17
 INTERRUPTED = 130
 
 EXAMPLE = """example:
   edgemeter-agent bench model.tflite
   edgemeter-agent bench float32.tflite int8.tflite --profile standard --threads 2 --json
   edgemeter-agent bench model.onnx --scenario server --latency-bound 20ms
-  edgemeter-agent bench model.tflite --sustain 10m --require-energy"""
+  edgemeter-agent bench model.tflite --sustain 10m --require-energy
+  edgemeter-agent bench q8_0.gguf q4_0.gguf --prompt-tokens 256 --new-tokens 64 --details"""
+
+PROMPT_TOKENS = 64
+NEW_TOKENS = 48
+PROMPT_IDS = range(32, 96)
+"""A prompt of no meaning, over and over: there is no tokenizer here, and every vocabulary has these ids. How
+fast a model writes does not depend on what."""
 
 FAILED = (
     "load_failed",
@@ -50,6 +58,20 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help=f"a {' or '.join(FORMAT_OF_SUFFIX)} file")
+    parser.add_argument(
+        "--prompt-tokens",
+        type=_count,
+        default=PROMPT_TOKENS,
+        metavar="N",
+        help=f"of a language model: tokens that it is given (default: {PROMPT_TOKENS})",
+    )
+    parser.add_argument(
+        "--new-tokens",
+        type=_count,
+        default=NEW_TOKENS,
+        metavar="N",
+        help=f"of a language model: tokens that it writes (default: {NEW_TOKENS})",
+    )
     parser.add_argument("--samples-dir", metavar="DIR", help="keep the raw samples (.npz) in this folder")
     parser.add_argument("--json", action="store_true", help="print a JSON list, one object a model")
     parser.add_argument("--details", action="store_true", help="all that was measured of each model")
@@ -75,7 +97,13 @@ def run(args: argparse.Namespace) -> int:
         job = engine_pb2.EngineJob(
             plan=plan,
             variants=[
-                engine_pb2.EngineVariant(variant_id=name, label=name, format=format_, artifact_path=model)
+                engine_pb2.EngineVariant(
+                    variant_id=name,
+                    label=name,
+                    format=format_,
+                    artifact_path=model,
+                    generation=generation_of(format_, args.prompt_tokens, args.new_tokens),
+                )
                 for name, format_, model in zip(names, formats, args.models, strict=True)
             ],
             work_dir=str(work_dir),
@@ -127,6 +155,14 @@ def format_of(path: Path) -> str:
     return format_
 
 
+def generation_of(format_: str, prompt_tokens: int, new_tokens: int) -> variant_pb2.Generation | None:
+    """None for a format of models that write no text."""
+    if not any(runtime.writes_text for runtime in RUNTIMES if format_ in runtime.formats):
+        return None
+    ids = [PROMPT_IDS[place % len(PROMPT_IDS)] for place in range(prompt_tokens)]
+    return variant_pb2.Generation(prompt_ids=ids, new_tokens=new_tokens)
+
+
 def distinct_names(paths: Sequence[str]) -> list[str]:
     """File names; the paths as given where two files have the same."""
     names = [Path(path).name for path in paths]
@@ -137,6 +173,13 @@ def distinct_names(paths: Sequence[str]) -> list[str]:
         name if names.index(name) == n else f"{name} ({names[: n + 1].count(name)})"
         for n, name in enumerate(names)
     ]
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= MAX_TOKENS:
+        raise argparse.ArgumentTypeError(f"{count}; 1 to {MAX_TOKENS} are allowed")
+    return count
 
 
 def _measure(job: engine_pb2.EngineJob) -> list[result_pb2.Result] | str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edgemeter_protos.report import detail, measured, onboard, units
@@ -23,10 +23,15 @@ def as_json(
 
 def as_table(names: Sequence[str], sizes_bytes: Sequence[int], results: Sequence[result_pb2.Result]) -> str:
     """The first model is the baseline of the column "vs first". A column of what no model has is left out."""
-    header = (*COMMON, *(title for title, has, _ in _SOMETIMES if any(map(has, results))), *LAST)
+    columns = [
+        (title(results) if callable(title) else title, text)
+        for title, has, text in _SOMETIMES
+        if any(map(has, results))
+    ]
+    header = (*COMMON, *(title for title, _ in columns), *LAST)
     rows = [header]
     for name, size_bytes, result in zip(names, sizes_bytes, results, strict=True):
-        sometimes = [text(result) for _, has, text in _SOMETIMES if any(map(has, results))]
+        sometimes = [text(result) for _, text in columns]
         rows.append((name, units.human_bytes(size_bytes), *_latencies(result), *sometimes, *_last(result)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     lines = [
@@ -104,9 +109,47 @@ def _queries_per_s(result: result_pb2.Result) -> str:
     return units.human_rate(rate if result.HasField("serving") else None, "-")
 
 
-_SOMETIMES = (
+def _first_token(result: result_pb2.Result) -> str:
+    speed = result.text_speed
+    return units.human_ns(speed.ttft_p50.value_ns if result.HasField("text_speed") else None, "-")
+
+
+def _tokens_per_s(result: result_pb2.Result) -> str:
+    speed = result.text_speed
+    if not result.HasField("text_speed") or not speed.decode_tokens_per_s:
+        return "-"
+    half = (speed.decode_ci95_high - speed.decode_ci95_low) / 2
+    return (
+        f"{units.human_rate(speed.decode_tokens_per_s)} {units.plus_minus(speed.decode_tokens_per_s, half)}"
+    )
+
+
+def _energy_title(results: Sequence[result_pb2.Result]) -> str:
+    """ "energy/token"; where models differ in what one is, only "energy"."""
+    nouns = {result.energy.sample_noun or "inference" for result in results if _has_energy(result)}
+    return f"energy/{nouns.pop()}" if len(nouns) == 1 else "energy"
+
+
+def _has_energy(result: result_pb2.Result) -> bool:
+    return result.energy.status in _ENERGY_STATES
+
+
+def _writes_text(result: result_pb2.Result) -> bool:
+    return result.HasField("text_speed")
+
+
+_SOMETIMES: tuple[
+    tuple[
+        str | Callable[[Sequence[result_pb2.Result]], str],
+        Callable[[result_pb2.Result], bool],
+        Callable[[result_pb2.Result], str],
+    ],
+    ...,
+] = (
+    ("first token", _writes_text, _first_token),
+    ("tokens/s", _writes_text, _tokens_per_s),
     ("samples/s", lambda result: result.HasField("throughput"), _samples_per_s),
     ("queries/s", lambda result: result.plan.scenario == plan_pb2.SCENARIO_SERVER, _queries_per_s),
-    ("energy/inference", lambda result: result.energy.status in _ENERGY_STATES, _energy),
+    (_energy_title, _has_energy, _energy),
 )
 """Title, whether a result has it, how it is shown."""

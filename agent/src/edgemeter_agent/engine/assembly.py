@@ -18,6 +18,7 @@ from edgemeter_agent.conditions.summary import summarize
 from edgemeter_agent.engine import arrays
 from edgemeter_agent.engine.admission import file_digest
 from edgemeter_agent.engine.record import TimedBlock, VariantRecord
+from edgemeter_agent.engine.text_speed import summarize_text_speed
 from edgemeter_agent.engine.timing import summarize_latency, summarize_serving
 from edgemeter_agent.statistics.comparison import compare
 from edgemeter_agent.statistics.outliers import mark_outliers
@@ -63,10 +64,11 @@ def assemble(
     """Every field of the result, with an identity of its own."""
     kept = [block for block in record.blocks if block.seen.kept]
     seen = [block.seen for block in record.blocks]
+    plan = record.plan_of(facts.plan)
     result = result_pb2.Result(
         id=uuid.uuid4().hex,
         variant_id=record.variant.variant_id,
-        plan=facts.plan,
+        plan=plan,
         energy=record.energy,
         peak_rss_bytes=record.peak_rss_bytes,
         harness_overhead_ns=facts.harness_overhead_ns,
@@ -97,7 +99,9 @@ def assemble(
     # Void numbers are shown as such: discarding everything must not end in nothing to look at.
     timed = kept or record.blocks
     if timed:
-        result.latency.CopyFrom(summarize_latency(timed, record.batch_queries, facts.plan))
+        result.latency.CopyFrom(summarize_latency(timed, record.batch_queries, plan))
+        if record.writes_text:
+            result.text_speed.CopyFrom(summarize_text_speed(timed, record.variant.generation, plan.seed))
         if facts.plan.scenario in (plan_pb2.SCENARIO_OFFLINE, plan_pb2.SCENARIO_MULTI_STREAM):
             result.throughput.CopyFrom(throughput(timed, facts.plan.seed))
         if facts.plan.scenario == plan_pb2.SCENARIO_SERVER:
@@ -119,6 +123,8 @@ def write_samples(path: str, blocks: Sequence[TimedBlock]) -> None:
     }
     if any(block.queueing_ns.size for block in blocks):
         named["queueing_ns"] = np.concatenate([block.queueing_ns for block in blocks]).astype(np.int64)
+    if any(block.first_token_ns.size for block in blocks):
+        named["first_token_ns"] = np.concatenate([block.first_token_ns for block in blocks]).astype(np.int64)
     arrays.write(path, named)
 
 

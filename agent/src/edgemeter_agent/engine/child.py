@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +23,13 @@ from edgemeter_agent.conditions.snapshot import take_after, take_before
 from edgemeter_agent.engine import arrays, golden
 from edgemeter_agent.engine.affinity import allowed_cpus, pin
 from edgemeter_agent.engine.batches import batch_of, run_samples
+from edgemeter_agent.engine.first_tokens import FirstTokens
 from edgemeter_agent.engine.lifeline import die_with_parent
-from edgemeter_agent.engine.loop import no_garbage_collection, warm_up
+from edgemeter_agent.engine.loop import Query, no_garbage_collection, warm_up
 from edgemeter_agent.engine.pipes import read_message, take_stdio, write_message
 from edgemeter_agent.engine.scenarios import scenario_of
 from edgemeter_agent.engine.window import REWARM_QUERIES, take_window
-from edgemeter_agent.runtimes import LoadedModel, LoadOptions, arena_detail, kind, loader
+from edgemeter_agent.runtimes import LoadedModel, LoadOptions, TextModel, arena_detail, kind, loader
 from edgemeter_protos.v1 import device_pb2, engine_pb2, variant_pb2
 
 
@@ -52,7 +54,17 @@ class Variant:
             threads=max(self._asked.threads, 1),
             batch_size=max(self._asked.batch_size, 1),
             accelerator=self._asked.accelerator,
+            generation=self._asked.generation if self._writes_text else None,
         )
+
+    @property
+    def _writes_text(self) -> bool:
+        return self._asked.HasField("generation")
+
+    @property
+    def _window_query(self) -> Query:
+        """What is run back to back where none is timed by itself: of a model that writes text, a token."""
+        return cast("TextModel", self._model).decode if self._writes_text else self._model.query
 
     @property
     def _uses_accelerator(self) -> bool:
@@ -63,8 +75,11 @@ class Variant:
         left out: an application pays it once, whatever the model. Threads inherit the processors of the one
         that starts them, and some runtimes start theirs when they are imported: so pinning comes first."""
         self._loaded, self._asked = None, request
+        runtime = kind(request.runtime)
+        if self._writes_text and not runtime.writes_text:
+            raise ValueError(f"{runtime.name} does not write text")
         pin(request.affinity_cpus)
-        load = loader(kind(request.runtime))
+        load = loader(runtime)
         imported_peak_rss_bytes = peak_rss_bytes()
         begin = time.perf_counter_ns()
         model = load(request.artifact_path, self._options)
@@ -76,7 +91,7 @@ class Variant:
                 signature=model.signature,
                 load_ns=load_ns,
                 arena_bytes=model.arena_bytes(),
-                arena_detail=arena_detail(kind(request.runtime)),
+                arena_detail=arena_detail(runtime),
                 cpus=allowed_cpus(),
                 imported_peak_rss_bytes=imported_peak_rss_bytes,
             )
@@ -122,13 +137,14 @@ class Variant:
 
     def block(self, request: engine_pb2.ChildBlock) -> engine_pb2.ChildReply:
         """Warm-up, conditions, the scenario's timed part, conditions. After reading the conditions a few
-        untimed queries bring the model back into the caches."""
+        untimed queries bring the model back into the caches; of a model that writes text, a few tokens."""
         query = self._model.query
-        timed = scenario_of(request.scenario)(request, query, self._options.batch_size)
+        stamps = FirstTokens(cast("TextModel", self._model)) if self._writes_text else None
+        timed = scenario_of(request.scenario)(request, stamps or query, self._options.batch_size)
         warm_up(query, request.warmup_min_queries, request.warmup_min_duration_ns)
         with no_garbage_collection():
             before = take_before(self._board)
-            warm_up(query, min(REWARM_QUERIES, request.warmup_min_queries), 0)
+            warm_up(self._window_query, min(REWARM_QUERIES, request.warmup_min_queries), 0)
             usage = resource.getrusage(resource.RUSAGE_SELF)
             cpu_ns = time.process_time_ns()
             taken = timed()
@@ -150,12 +166,13 @@ class Variant:
                 last_arrival_ns=taken.last_arrival_ns,
                 lateness_p50_ns=taken.lateness_p50_ns,
                 lateness_max_ns=taken.lateness_max_ns,
+                first_token_ns=stamps.of_timed(request.untimed_queries) if stamps else None,
             )
         )
 
     def window(self, request: engine_pb2.ChildWindow) -> engine_pb2.ChildReply:
         batch_size = self._options.batch_size
-        done = take_window(request, self._model.query, batch_size, self._board, self._uses_accelerator)
+        done = take_window(request, self._window_query, batch_size, self._board, self._uses_accelerator)
         return engine_pb2.ChildReply(window=done)
 
     def profile(self, request: engine_pb2.ChildProfile) -> engine_pb2.ChildReply:

@@ -14,6 +14,7 @@ from edgemeter_agent.board.root import BoardRoot
 from edgemeter_agent.conditions.machine import ON_PROCESSORS, Machine, machine_of
 from edgemeter_agent.engine.record import VariantRecord
 from edgemeter_agent.engine.variant_process import VariantError, VariantProcess
+from edgemeter_protos.text_plans import refusal
 from edgemeter_protos.v1 import engine_pb2, plan_pb2
 
 Emit = Callable[[engine_pb2.EngineEvent], None]
@@ -71,14 +72,18 @@ class JobContext:
     def process(self) -> VariantProcess:
         return VariantProcess(self.board, self.deadline_ns)
 
-    def load_request(self, record: VariantRecord) -> engine_pb2.ChildLoad:
+    def load_request(self, record: VariantRecord, *, for_speed: bool = True) -> engine_pb2.ChildLoad:
+        """A model that writes text is loaded in one of two ways: for speed, or for what it makes of inputs.
+        One process is not asked for both."""
+        generation = record.variant.generation if for_speed and record.writes_text else None
         return engine_pb2.ChildLoad(
             runtime=record.runtime.name if record.runtime else "",
-            artifact_path=record.variant.artifact_path,
+            artifact_path=record.model_path or record.variant.artifact_path,
             threads=self.machine.threads,
             batch_size=max(self.plan.batch_size, 1),
             accelerator=self.plan.accelerator,
             affinity_cpus=self.plan.affinity_cpus,
+            generation=generation,
         )
 
     @contextlib.contextmanager
@@ -86,7 +91,7 @@ class JobContext:
         """A fresh process that has loaded the variant and holds a sample, checked anew."""
         with self.process() as process:
             process.load(self.load_request(record))
-            check_golden(record, process)
+            first_query(record, process)
             yield process
 
 
@@ -99,6 +104,9 @@ def context_of(job: engine_pb2.EngineJob, emit: Emit, board: BoardRoot) -> JobCo
         raise JobError(
             f"the plan wants processor {strangers[0]}, and this board has {count}: they are numbered from 0"
         )
+    refused = refusal(plan) if any(each.HasField("generation") for each in job.variants) else None
+    if refused:
+        raise JobError(refused)
     usable = len(plan.affinity_cpus) or count
     threads = max(plan.threads, 1)
     if threads > usable:
@@ -115,6 +123,14 @@ def context_of(job: engine_pb2.EngineJob, emit: Emit, board: BoardRoot) -> JobCo
         deadline_ns=time.monotonic_ns() + plan.deadline_ns,
         progress=Progress(emit),
     )
+
+
+def first_query(record: VariantRecord, process: VariantProcess) -> engine_pb2.ChildGoldenChecked:
+    """Of a process that was loaded for speed; leaves it with a sample. Raises VariantError."""
+    if record.writes_text:
+        # Its golden pair was checked in a process of its own.
+        return process.golden(engine_pb2.ChildGolden())
+    return check_golden(record, process)
 
 
 def check_golden(record: VariantRecord, process: VariantProcess) -> engine_pb2.ChildGoldenChecked:

@@ -26,7 +26,7 @@ class EvaluationPhase:
     def _evaluate(self, record: VariantRecord, path: str) -> None:
         try:
             with self._context.process() as process:
-                process.load(self._context.load_request(record))
+                process.load(self._context.load_request(record, for_speed=False))
                 done = process.evaluate(
                     engine_pb2.ChildEvaluate(
                         inputs_path=self._context.job.evaluation_path,

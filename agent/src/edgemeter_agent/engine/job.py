@@ -18,6 +18,7 @@ from edgemeter_agent.engine.assembly import JobFacts, assemble, compare_all, wri
 from edgemeter_agent.engine.cold_phase import ColdPhase
 from edgemeter_agent.engine.context import Emit, JobContext, JobError, context_of
 from edgemeter_agent.engine.evaluation_phase import EvaluationPhase
+from edgemeter_agent.engine.golden_phase import GoldenPhase
 from edgemeter_agent.engine.harness_phase import measure_harness
 from edgemeter_agent.engine.latency_phase import LatencyPhase
 from edgemeter_agent.engine.operators_phase import OperatorsPhase
@@ -80,6 +81,7 @@ def _measure(context: JobContext, records: list[VariantRecord], chosen: ChosenMe
     board = context.board
     context.progress.plan(1)
     phases = (
+        GoldenPhase(context, records),
         ServingPhase(context, records),
         LatencyPhase(context, records),
         ColdPhase(context, records),

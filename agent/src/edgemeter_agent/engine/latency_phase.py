@@ -10,7 +10,7 @@ import numpy as np
 from edgemeter_agent.board.identity import available_memory_bytes
 from edgemeter_agent.conditions.judge import judge_block
 from edgemeter_agent.conditions.summary import SeenBlock
-from edgemeter_agent.engine.context import JobContext, check_golden
+from edgemeter_agent.engine.context import JobContext, first_query
 from edgemeter_agent.engine.order import block_order
 from edgemeter_agent.engine.record import TimedBlock, VariantRecord
 from edgemeter_agent.engine.sizing import (
@@ -25,6 +25,8 @@ from edgemeter_protos.v1 import engine_pb2, plan_pb2
 
 CALIBRATION_SAMPLES = 20
 """Enough for a median that tells whether queries must be batched."""
+CALIBRATION_GENERATIONS = 1
+"""Of a model that writes text: none is so short that it must be."""
 
 
 class LatencyPhase:
@@ -105,14 +107,14 @@ class LatencyPhase:
         return True
 
     def _start(self, record: VariantRecord, process: VariantProcess) -> None:
-        """Loads, checks the golden pair and, the first time, finds how many queries go into a sample."""
+        """Loads, runs once and, the first time, finds how many queries go into a sample."""
         start(self._context, record, process)
         if not record.batch_queries:
             calibrate(self._context, record, process)
 
     def _time_block(self, record: VariantRecord, number: int, process: VariantProcess) -> list[str]:
         """Reasons for which the block is void."""
-        request = block_request(self._plan, record, f"{self._number}/{number}")
+        request = block_request(record.plan_of(self._plan), record, f"{self._number}/{number}")
         done = process.block(request, patience_s(request, record.query_ns))
         reasons = judge_block(done.before, done.after, self._context.machine)
         record.blocks.append(
@@ -121,6 +123,7 @@ class LatencyPhase:
                 number=number,
                 latency_ns=np.array(done.latency_ns, np.int64),
                 queueing_ns=np.array(done.queueing_ns, np.int64),
+                first_token_ns=np.array(done.first_token_ns, np.int64),
                 most_in_flight=done.most_in_flight,
                 unserved_queries=done.unserved_queries,
                 last_arrival_ns=done.last_arrival_ns,
@@ -136,15 +139,18 @@ def calibrate(context: JobContext, record: VariantRecord, process: VariantProces
     """Finds what a query takes, about, and how many go into a sample."""
     request = engine_pb2.ChildBlock(
         scenario=plan_pb2.SCENARIO_SINGLE_STREAM,
-        warmup_min_queries=context.plan.warmup_min_queries,
-        min_queries=CALIBRATION_SAMPLES,
+        warmup_min_queries=record.plan_of(context.plan).warmup_min_queries,
+        min_queries=CALIBRATION_GENERATIONS if record.writes_text else CALIBRATION_SAMPLES,
         batch_queries=1,
         samples_per_query=1,
     )
     first_ns = record.first_inference_ns[-1] if record.first_inference_ns else 0
     tried = process.block(request, patience_s(request, first_ns))
     record.query_ns = float(np.median(np.array(tried.latency_ns)))
-    single = context.plan.scenario == plan_pb2.SCENARIO_SINGLE_STREAM
+    if record.writes_text:
+        written_ns = record.query_ns - float(np.median(np.array(tried.first_token_ns)))
+        record.decode_ns = written_ns / max(record.variant.generation.new_tokens - 1, 1)
+    single = context.plan.scenario == plan_pb2.SCENARIO_SINGLE_STREAM and not record.writes_text
     record.batch_queries = batch_queries(record.query_ns, context.overhead_ns) if single else 1
 
 
@@ -174,7 +180,7 @@ def arrival_seed(seed: int, place: str) -> int:
 def start(context: JobContext, record: VariantRecord, process: VariantProcess) -> None:
     """Loads the variant into a fresh process and runs it once: a cold start."""
     loaded = process.load(context.load_request(record))
-    checked = check_golden(record, process)
+    checked = first_query(record, process)
     record.load_ns.append(loaded.load_ns)
     record.first_inference_ns.append(checked.first_inference_ns)
     record.loaded_peak_bytes = max(record.loaded_peak_bytes, checked.peak_rss_bytes)

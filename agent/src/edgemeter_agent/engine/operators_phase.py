@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgemeter_agent.engine.context import JobContext
 from edgemeter_agent.engine.record import VariantRecord
 from edgemeter_agent.engine.variant_process import VariantError
+from edgemeter_agent.runtimes import operators
 from edgemeter_protos.v1 import engine_pb2, result_pb2
 
 
@@ -23,6 +24,9 @@ class OperatorsPhase:
 
     def _profile(self, record: VariantRecord) -> result_pb2.OperatorProfile:
         """A profiler that fails costs the profile, not the variant."""
+        unavailable = operators.unavailable(record.runtime.name) if record.runtime else ""
+        if unavailable:
+            return result_pb2.OperatorProfile(unavailable=unavailable)
         try:
             with self._context.process() as process:
                 process.load(self._context.load_request(record))

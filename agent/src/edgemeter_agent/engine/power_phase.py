@@ -80,7 +80,7 @@ class PowerPhase:
         able = [record for record in self._records if record.failure is None]
         with contextlib.ExitStack() as stack:
             outcomes = measure_energy(
-                [EnergyVariant(name=record.name, query_ns=record.query_ns) for record in able],
+                [EnergyVariant(name=record.name, query_ns=record.window_query_ns) for record in able],
                 _Processes(self._context, able, stack).of,
                 meter,
                 self._context.plan,
@@ -97,6 +97,7 @@ class PowerPhase:
 
     def _keep(self, record: VariantRecord, outcome: EnergyOutcome) -> None:
         record.energy = outcome.energy
+        record.energy.sample_noun = record.sample_noun
         record.energy_doubts = outcome.degraded
         if outcome.failure is not None:
             record.energy_doubts += ((outcome.failure[0], f"in an energy window: {outcome.failure[1]}"),)

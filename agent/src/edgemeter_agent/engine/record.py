@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from edgemeter_agent.conditions.summary import SeenBlock
 from edgemeter_agent.runtimes.installed import InstalledRuntime
-from edgemeter_protos.v1 import engine_pb2, result_pb2
+from edgemeter_protos.text_plans import text_plan
+from edgemeter_protos.v1 import engine_pb2, plan_pb2, result_pb2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class TimedBlock:
     latency_ns: npt.NDArray[np.int64]
     queueing_ns: npt.NDArray[np.int64]
     """Server: of each query; else empty."""
+    first_token_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """A model that writes text: of each query; else empty."""
     most_in_flight: int
     unserved_queries: int = 0
     """Server: the last so many latencies are of queries that had not begun when the block was given up."""
@@ -37,6 +40,8 @@ class TimedBlock:
 class VariantRecord:
     variant: engine_pb2.EngineVariant
     artifact_bytes: int = 0
+    model_path: str = ""
+    """What a runtime loads: the artifact, or the folder that it was unpacked to."""
     runtime: InstalledRuntime | None = None
     ran_on: str = ""
     cpus: tuple[int, ...] = ()
@@ -47,6 +52,8 @@ class VariantRecord:
     """0 until it is known."""
     query_ns: float = 0.0
     """What a query took when it was found out how many go into a sample."""
+    decode_ns: float = 0.0
+    """A model that writes text: what a token after the first took then."""
     target_qps: float = 0.0
     """Server: the rate of its blocks, found or the plan's."""
     highest_qps: float | None = None
@@ -72,6 +79,25 @@ class VariantRecord:
     sustained: result_pb2.Sustained | None = None
     outputs_path: str = ""
     evaluated_samples: int = 0
+
+    @property
+    def writes_text(self) -> bool:
+        """A query is one generation, and what windows run is one decoded token."""
+        return self.variant.HasField("generation")
+
+    def plan_of(self, plan: plan_pb2.Plan) -> plan_pb2.Plan:
+        """As it is for the blocks of this variant."""
+        return text_plan(plan, self.variant.generation) if self.writes_text else plan
+
+    @property
+    def window_query_ns(self) -> float:
+        """What a query of a window takes, about."""
+        return self.decode_ns if self.writes_text else self.query_ns
+
+    @property
+    def sample_noun(self) -> str:
+        """What one sample in a window is to a user."""
+        return "token" if self.writes_text else self.variant.sample_noun or "inference"
 
     @property
     def name(self) -> str:

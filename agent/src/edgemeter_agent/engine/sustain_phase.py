@@ -55,7 +55,7 @@ class SustainPhase:
         try:
             with self._context.ready(record) as process, contextlib.ExitStack() as stack:
                 sampler = stack.enter_context(Sampler(self._meter)) if self._meter else None
-                done = process.window(request, window_patience_s(request, record.query_ns))
+                done = process.window(request, window_patience_s(request, record.window_query_ns))
                 if sampler is not None:
                     trace = sampler.trace()
         except VariantError as failed:

@@ -106,6 +106,8 @@ class RuntimeKind:
     """Major version of numpy that it no longer works with."""
     writes_text: bool = False
     """Takes `LoadOptions.generation`."""
+    unpacks: bool = False
+    """Its artifacts are .zips of folders (`runtimes.unpacking`)."""
 
     @property
     def installed(self) -> Package | None:
@@ -170,6 +172,7 @@ RUNTIMES: tuple[RuntimeKind, ...] = (
         module="edgemeter_agent.runtimes.onnx_genai",
         formats=("onnx-genai",),
         writes_text=True,
+        unpacks=True,
     ),
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgemeter_protos.report import detail_power, units
+from edgemeter_protos.report import detail_power, text_speed, units
 from edgemeter_protos.report.absent import Exported
 from edgemeter_protos.report.lines import line
 from edgemeter_protos.report.sparkline import marker, sparkline
@@ -38,6 +38,7 @@ def measured_sections(one: Exported) -> list[Section]:
         one,
         (
             ("latency", _latency),
+            ("text", lambda each: text_speed.lines(each["text_speed"])),
             ("serving", _serving),
             ("against the baseline", _comparison),
             ("cold start", _cold),
@@ -93,6 +94,8 @@ def _latency(one: Exported) -> list[str]:
     median = human_ns(latency["p50_ns"])
     if latency["ci95_ns"]:
         median += f" (95 % over processes: {_between(latency['ci95_ns'])})"
+    if one["text_speed"]["generations"]:
+        how += ", each a whole generation"
     lines = [line("how", how), line("median", median)]
     lines += [line(_percent(each), _percentile(each)) for each in latency["percentiles"]]
     if not latency["percentiles"]:
@@ -185,7 +188,8 @@ def _cold(one: Exported) -> list[str]:
         most = cold[f"{name}_max_ns"]
         return f"{text}, at most {human_ns(most)}" if most else text
 
-    lines = [line("load", said("load")), line("first inference", said("first_inference"))]
+    first = "first generation" if one["text_speed"]["generations"] else "first inference"
+    lines = [line("load", said("load")), line(first, said("first_inference"))]
     if cold["processes"]:
         lines.append(line("medians over", f"{cold['processes']} fresh processes"))
     return lines

@@ -23,10 +23,14 @@ def energy(one: Exported) -> list[str]:
     if one["status"] in _ABSENT:
         return [f"{NOT_MEASURED}: {one['detail'] or _ABSENT[one['status']]}"]
     lines = []
+    noun = one["sample_noun"]
     if one["status"] == "void":
         lines.append(line("void", one["detail"] or "the readings are not to be believed"))
     lines += [
-        line("net, an inference", _with_uncertainty(one["net_uj_per_inference"], one["net_uncertainty_uj"])),
+        line(
+            f"net, {_article(noun)} {noun}",
+            _with_uncertainty(one["net_uj_per_inference"], one["net_uncertainty_uj"]),
+        ),
         line("gross", _with_uncertainty(one["gross_uj_per_inference"], one["gross_uncertainty_uj"])),
         line("power", f"mean {human_mw(one['mean_power_mw'])}, peak {human_mw(one['peak_power_mw'])}"),
         line(
@@ -56,6 +60,10 @@ def is_calibrated(meter: Exported) -> bool:
     return meter["calibrated_gain"] not in (None, 1.0) or bool(meter["calibrated_offset_mw"])
 
 
+def _article(noun: str) -> str:
+    return "an" if noun[:1] in "aeiou" else "a"
+
+
 def _meter(one: Exported) -> list[str]:
     meter = one["meter"]
     if meter["name"] is None:
@@ -81,7 +89,8 @@ def _windows(one: Exported) -> str:
     if reasons:
         text += f" ({reasons})"
     if one["inferences"]:
-        text += f"; {one['inferences']:,} inferences in {units.human_ns(one['windows_duration_ns'])}"
+        duration = units.human_ns(one["windows_duration_ns"])
+        text += f"; {one['inferences']:,} {one['sample_noun']}s in {duration}"
     return text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgemeter_protos.report import onboard, times
+from edgemeter_protos.report import onboard, text_speed, times
 from edgemeter_protos.report.absent import Exported
 from edgemeter_protos.v1 import result_pb2
 
@@ -25,6 +25,7 @@ def measured(result: result_pb2.Result, recipes: Mapping[str, str]) -> Exported:
         "latency": times.latency(result),
         "throughput": times.throughput(result.throughput),
         "serving": times.serving(result),
+        "text_speed": text_speed.text_speed(result),
         "comparison": times.comparison(result, recipes),
         "cold": times.cold(result.cold),
         "energy": onboard.energy(result.energy),

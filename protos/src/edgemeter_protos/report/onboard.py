@@ -77,6 +77,7 @@ def energy(one: result_pb2.Energy) -> Exported:
         "meter": meter(one.meter, there=read and one.HasField("meter")),
         "method": (one.method or None) if read else None,
         "lag_rule": (one.lag_rule or None) if read else None,
+        "sample_noun": (one.sample_noun or "inference") if read else None,
         **_energy_numbers(one),
         **taken(one, ENERGY_COUNTS, there=read),
         "void_reasons": dict(sorted(one.void_reasons.items())),

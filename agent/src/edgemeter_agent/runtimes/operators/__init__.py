@@ -26,7 +26,16 @@ work_dir)`."""
 UNAVAILABLE: dict[str, str] = {
     "tflite-runtime": "tflite-runtime's wheel has no profiler; LiteRT's has",
     "null": "the empty runtime has no operators",
+    "llama.cpp": "llama.cpp's functions do not time its operators",
+    "onnxruntime-genai": "ONNX Runtime GenAI's Python API does not time its operators",
 }
+
+
+def unavailable(runtime_name: str) -> str:
+    """Why there is no profiler for a runtime, one line; "" where there is one."""
+    if runtime_name in PROFILERS:
+        return ""
+    return UNAVAILABLE.get(runtime_name, f"{runtime_name} has no profiler")
 
 
 def profile(
@@ -47,8 +56,8 @@ def profile(
     Returns:
         Operators, the slowest first, their shares adding up to 1; or the reason why there are none.
     """
-    if runtime_name not in PROFILERS:
-        reason = UNAVAILABLE.get(runtime_name, f"{runtime_name} has no profiler")
+    reason = unavailable(runtime_name)
+    if reason:
         return result_pb2.OperatorProfile(unavailable=reason)
     if queries < 1:
         raise ValueError(f"a profile needs at least one query, and {queries} were asked for")

@@ -82,6 +82,16 @@ def test_a_cancelled_one_is_never_kept() -> None:
     assert isinstance(decide("f", "a", PLANNED, [study("f/a", CANCELLED)], keep_failed=True), Make)
 
 
+@pytest.mark.parametrize("state", [COMPLETED, FAILED, CANCELLED])
+def test_anew_takes_none_that_ended(state: lab_pb2.StudyState.ValueType) -> None:
+    assert isinstance(decide("f", "a", PLANNED, [study("f/a", state)], anew=True), Make)
+
+
+def test_anew_goes_on_with_one_that_runs() -> None:
+    made = [study("f/a/2", MEASURING), study("f/a")]
+    assert decide("f", "a", PLANNED, made, anew=True) == There(study=made[0])
+
+
 def test_differences_name_each() -> None:
     other = study("", model="n", data="e", recipes=("int8@tflite",), blocks=1, boards=("pi", "jetson"))
     assert differences(PLANNED, other) == [

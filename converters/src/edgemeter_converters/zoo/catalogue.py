@@ -7,9 +7,14 @@ from types import MappingProxyType
 
 from edgemeter_converters.zoo.entries import (
     centernet_coco,
+    char_lstm,
     cifar10_resnet,
+    dcgan,
+    digits_vae,
     efficientnet_lite0,
+    esrgan_slim,
     fashion_net,
+    minilm,
     smollm2,
     ssdlite_pedestrian,
 )
@@ -27,6 +32,11 @@ ENTRIES: MappingProxyType[str, Entry] = MappingProxyType(
             fashion_net.ENTRY,
             ssdlite_pedestrian.ENTRY,
             centernet_coco.ENTRY,
+            minilm.ENTRY,
+            char_lstm.ENTRY,
+            digits_vae.ENTRY,
+            dcgan.ENTRY,
+            esrgan_slim.ENTRY,
             smollm2.ENTRY,
         )
     }

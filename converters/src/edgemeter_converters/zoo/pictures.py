@@ -55,6 +55,12 @@ STILLS = Source(
     size_mb=13.7,
 )
 """Photographs that show nobody."""
+TO_ENLARGE = Source(
+    package=SCIKIT_IMAGE,
+    members=tuple(f"skimage/data/{name}" for name in ("chelsea.png", "coffee.png", "motorcycle_left.png")),
+    sha256="0091f1a217f8583b725e7212fcec3596d55d1c76d9508e8683e52a5ea9bfde98",
+    size_mb=13.7,
+)
 PEOPLE = Source(
     package=SCIKIT_IMAGE,
     members=("skimage/data/astronaut.png", "skimage/data/camera.png"),
@@ -79,7 +85,7 @@ def write_imagenet(path: Path, side: int = 224) -> Path:
         path,
         allow_pickle=False,
         x_train=_squares_of(PHOTOGRAPHS, side),
-        x_test=np.stack([_resized(_centre(each), side) for each in test]),
+        x_test=np.stack([resized(_centre(each), side) for each in test]),
         y_test=labels,
     )
     return path
@@ -88,7 +94,7 @@ def write_imagenet(path: Path, side: int = 224) -> Path:
 def write_unlabelled(path: Path, side: int, *, also: Source | None = None) -> Path:
     """An .npz: `x_test` (20 or more, side, side, 3) uint8, ImageNet's pictures and squares of those `also`
     to be seen; `x_train` (20 or more, …), squares of other photographs."""
-    test = [_resized(_centre(each), side) for each in _labelled(IMAGENET)[0]]
+    test = [resized(_centre(each), side) for each in _labelled(IMAGENET)[0]]
     if also is not None:
         test += list(_squares_of(also, side))
     train = _squares_of(PHOTOGRAPHS if also is None else STILLS, side)
@@ -96,20 +102,32 @@ def write_unlabelled(path: Path, side: int, *, also: Source | None = None) -> Pa
     return path
 
 
+def decoded(source: Source) -> list[NDArray[np.uint8]]:
+    """(height, width, 3) of each of its files, in the order of their names. Raises FetchError."""
+    return [_one(file) for file in fetch(source).values()]
+
+
+def resized(picture: NDArray[Any], side: int) -> NDArray[np.uint8]:
+    """(side, side, 3), bicubically."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))
+
+
 def _squares_of(source: Source, side: int) -> NDArray[np.uint8]:
     """Five squares of each photograph."""
-    squares = [square for file in fetch(source).values() for square in _squares(_decoded(file))]
-    return np.stack([_resized(each, side) for each in squares])
+    squares = [square for each in decoded(source) for square in _squares(each)]
+    return np.stack([resized(each, side) for each in squares])
 
 
 def _labelled(source: Source) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
     """Pictures and labels, in the order of the files' numbers."""
     files = fetch(source)
-    pictures = [_decoded(path) for path in files.values()]
+    pictures = [_one(path) for path in files.values()]
     return pictures, np.array([int(Path(name).stem.rpartition("_")[2]) for name in files], np.int64)
 
 
-def _decoded(path: Path) -> NDArray[np.uint8]:
+def _one(path: Path) -> NDArray[np.uint8]:
     from PIL import Image
 
     with Image.open(path) as picture:
@@ -129,9 +147,3 @@ def _squares(picture: NDArray[Any]) -> list[NDArray[Any]]:
     corners = [(top, left) for top in (0, height - side) for left in (0, width - side)]
     cut = [picture[top : top + side, left : left + side] for top, left in corners]
     return [_centre(picture), *cut]
-
-
-def _resized(picture: NDArray[Any], side: int) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))

@@ -96,3 +96,48 @@ def _apart(node: Any) -> list[Any]:
         made.append(following)
     made[-1].name = node.name
     return made
+
+
+def layers_model(path: Path, files: Mapping[str, Path], input_shape: tuple[int, ...]) -> Any:
+    """A layers model of `_LAYERS` as a Keras model. Imports Keras.
+
+    Args:
+        input_shape: of one sample: a model may leave height and width free.
+
+    Raises:
+        ValueError: it has a layer of another kind, or several inputs or outputs.
+    """
+    import keras
+
+    model = json.loads(path.read_text(encoding="utf-8"))
+    config = model["modelTopology"]["model_config"]["config"]
+    if len(config["input_layers"]) != 1 or len(config["output_layers"]) != 1:
+        raise ValueError(f"{path.name} has several inputs or outputs")
+    made: dict[str, Any] = {}
+    for layer in config["layers"]:
+        name, kind = layer["name"], layer["class_name"]
+        if kind == "InputLayer":
+            made[name] = keras.Input(input_shape, name=name)
+            continue
+        if kind not in _LAYERS:
+            raise ValueError(f"layer {name!r} is a {kind}: only {', '.join(_LAYERS)} are read")
+        arguments = {key: layer["config"][key] for key in _LAYERS[kind]}
+        given = [made[inbound[0]] for inbound in layer["inbound_nodes"][0]]
+        built = getattr(keras.layers, kind)(name=name, **arguments)
+        made[name] = built(given if len(given) > 1 else given[0])
+    (source, *_), (target, *_) = config["input_layers"][0], config["output_layers"][0]
+    whole = keras.Model(made[source], made[target])
+    values = weights(model, files)
+    for layer in whole.layers:
+        layer.set_weights([values[f"{layer.name}/{each.name}"] for each in layer.weights])
+    return whole
+
+
+_LAYERS = {
+    "Conv2D": ("filters", "kernel_size", "strides", "padding", "activation", "use_bias"),
+    "Activation": ("activation",),
+    "Concatenate": ("axis",),
+    "Add": (),
+    "UpSampling2D": ("size", "interpolation"),
+}
+"""Kinds that are read, with their arguments."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgemeter_coordinator.report.page.energy import Interval, energy_ratio
 from edgemeter_coordinator.report.page.facts import Facts
@@ -72,9 +72,19 @@ def advise(variants: Sequence[Facts]) -> Advice:
         basis=basis(judged),
         metric=judged.key,
         bar=judged.bar,
-        choices=(_latency(judged), _energy(judged), _size(judged)),
+        choices=_said_once((_latency(judged), _energy(judged), _size(judged))),
         notes=tuple(left_out(variants)),
     )
+
+
+def _said_once(choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    """Where they name the same variant, what there is to doubt is said at the first."""
+    said: set[str] = set()
+    kept = []
+    for choice in choices:
+        kept.append(replace(choice, notes=tuple(note for note in choice.notes if note not in said)))
+        said.update(choice.notes)
+    return tuple(kept)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgemeter_coordinator.report.page import metrics as quality
 from edgemeter_coordinator.report.page.metrics import ORIGINAL, Metric, find
 
 BETTER, WORSE, SAME, CANNOT_TELL = "better", "worse", "same", "cannot_tell"
@@ -126,7 +125,7 @@ def human_interval(one: Difference, *, share: bool) -> str:
 
 def signed(value: float) -> str:
     """ "+0.12", "-3.4" with the minus of typography, "0"."""
-    return f"{_sign(value)}{quality.human(abs(value))}" if value else "0"
+    return f"{_sign(value)}{abs(value):.3g}" if value else "0"
 
 
 def _points(value: float) -> str:

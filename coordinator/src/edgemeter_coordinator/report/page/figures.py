@@ -54,7 +54,9 @@ def layout(**parts: Any) -> Figure:
     return base
 
 
-_STEPS = (1, 2, 5)
+_STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9))
+"""Of a decade: the coarsest that give ticks enough are taken."""
+_ENOUGH_TICKS = 4
 
 
 def log_axis(values: Sequence[float], human: Callable[[float | None], str]) -> Figure:
@@ -63,13 +65,15 @@ def log_axis(values: Sequence[float], human: Callable[[float | None], str]) -> F
     room = max(0.06 * (high - low), 0.04)
     low, high = low - room, high + room
     powers = range(math.floor(low) - 1, math.ceil(high) + 1)
-    every = [(step, step * 10.0**power) for power in powers for step in _STEPS]
-    inside = [(step, value) for step, value in every if low <= math.log10(value) <= high]
-    ones = [value for step, value in inside if step == 1]
-    ticks = ones if len(ones) >= 4 else [value for _, value in inside]
+    ticks: list[float] = []
+    for steps in _STEPS:
+        every = [step * 10.0**power for power in powers for step in steps]
+        ticks = [value for value in every if low <= math.log10(value) <= high]
+        if len(ticks) >= _ENOUGH_TICKS:
+            break
     if len(ticks) < 2:
-        # Less than between a one and a two: even steps.
-        ticks = [float(f"{10 ** (low + (high - low) * part):.3g}") for part in (0.08, 0.36, 0.64, 0.92)]
+        # All are nearly the same: even steps.
+        ticks = [float(f"{10 ** (low + (high - low) * part):.3g}") for part in (0.08, 0.5, 0.92)]
     return {
         "type": "log",
         "range": [low, high],

@@ -25,7 +25,7 @@ TONES = {changes.BETTER: GREEN, changes.WORSE: RED}
 """Others are grey."""
 
 
-def forest(variants: Sequence[Facts]) -> Plot | None:
+def forest(variants: Sequence[Facts], *, wide: bool) -> Plot | None:
     """Latency over the baseline's, a row a variant, with its interval; void ones are not drawn."""
     baseline = next((each for each in variants if each.is_baseline), None)
     if baseline is None or baseline.void:
@@ -67,7 +67,7 @@ def forest(variants: Sequence[Facts]) -> Plot | None:
     drawn_on = layout(
         xaxis={
             **log_axis(ends, lambda value: times(value or 0.0)),
-            "title": {"text": "latency over the baseline's (log)"},
+            "title": {"text": "latency over the baseline's"},
         },
         yaxis={
             "tickvals": list(range(len(drawn))),
@@ -91,7 +91,7 @@ def forest(variants: Sequence[Facts]) -> Plot | None:
         says=f"Against {baseline.recipe}: {said}.",
         figure={"data": [*bars, trace], "layout": drawn_on},
         height=110 + 34 * len(drawn),
-        wide=True,
+        wide=wide,
         legend="forest",
     )
 

@@ -50,8 +50,8 @@ def operators(responses: Sequence[lab_pb2.ListResultsResponse]) -> Plot | None:
         barmode="stack",
         bargap=0.35,
         xaxis={
-            "title": {"text": "share of all operators' time; beside each bar what it comes to"},
-            "range": [0, 1.12],
+            "title": {"text": "share of the operators' time"},
+            "range": [0, 1.2],
             "tickvals": [0, 0.25, 0.5, 0.75, 1],
             "ticktext": ["0", "25 %", "50 %", "75 %", "100 %"],
         },
@@ -74,7 +74,10 @@ def operators(responses: Sequence[lab_pb2.ListResultsResponse]) -> Plot | None:
     return Plot(
         name="operators",
         title="Time by operator",
-        says=f"The three that take most of each: {said}. While profiled a query is slower than otherwise.",
+        says=(
+            f"The three that take most of each: {said}. Beside each bar is its whole; while profiled a query"
+            " is slower than otherwise."
+        ),
         figure={"data": data, "layout": drawn_on},
         height=150 + 34 * len(profiled) + 18 * ((len(data) + 3) // 4),
         wide=True,

@@ -140,7 +140,9 @@ def _device(
     advice = advise(variants)
     plan = material.study.plan
     inside = [operators(responses), courses.sustained(responses)]
-    against = forest(variants)
+    fronts = pareto(variants, advice)
+    # Beside a third front there is room for it.
+    against = forest(variants, wide=len(fronts) % 2 == 0)
     return DevicePart(
         anchor=anchor,
         name=device.name,
@@ -150,7 +152,7 @@ def _device(
         table=table(variants, advice, scenario=SCENARIOS.get(plan.scenario, "")),
         metrics=every_metric(variants),
         changes=changes(variants, advice),
-        plots=[*pareto(variants, advice), *([against] if against else [])],
+        plots=[*fronts, *([against] if against else [])],
         inside=[plot for plot in inside if plot is not None],
         power=courses.power(responses, material.traces),
         conditions=(found := conditions(responses)),

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgemeter_coordinator.report import plan_view
 from edgemeter_protos import plans
+from edgemeter_protos.durations import format_duration, parse_duration
 from edgemeter_protos.report.times import SCENARIOS
 from edgemeter_protos.v1 import lab_pb2, plan_pb2, variant_pb2
 
@@ -73,7 +74,7 @@ def plan_options(plan: plan_pb2.Plan) -> list[str]:
         value: Any = getattr(plan, field.name)
         same = value == getattr(usual, field.name)
         if not same and field.name not in ("profile", "scenario", *_WITH_AN_OPTION):
-            options += ["--set", f"{field.name}={_number(value)}"]
+            options += ["--set", _setting(field.name, value)]
     if list(plan.affinity_cpus):
         options += ["--affinity", ",".join(map(str, plan.affinity_cpus))]
     if plan.accelerator:
@@ -88,8 +89,12 @@ def plan_options(plan: plan_pb2.Plan) -> list[str]:
 _WITH_AN_OPTION = ("affinity_cpus", "accelerator", "meter", "require_energy")
 
 
-def _number(value: float) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _setting(name: str, value: float) -> str:
+    """ "blocks=8", "sustain_duration=1m"."""
+    if name.endswith("_ns") and isinstance(value, int):
+        said = format_duration(value)
+        return f"{name.removesuffix('_ns')}={said}" if parse_duration(said) == value else f"{name}={value}"
+    return f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
 
 
 def _tools(manifests: Sequence[variant_pb2.Manifest]) -> tuple[tuple[str, str], ...]:

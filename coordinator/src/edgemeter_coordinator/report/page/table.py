@@ -10,7 +10,7 @@ from edgemeter_coordinator.report.page import metrics as quality
 from edgemeter_coordinator.report.page.advice import Advice
 from edgemeter_coordinator.report.page.energy import Interval
 from edgemeter_coordinator.report.page.facts import Facts
-from edgemeter_coordinator.report.page.wording import DASH, NOTHING, ranged, times
+from edgemeter_coordinator.report.page.wording import DASH, NOTHING, listed, ranged, times
 from edgemeter_protos.report import units
 
 
@@ -91,9 +91,7 @@ def table(variants: Sequence[Facts], advice: Advice, *, scenario: str = "") -> T
     if any(each.energy.status in ("measured", "void") for each in variants):
         noun = next((each.energy.noun for each in variants), "inference")
         columns.append((Column(name="energy", under=f"net / {noun}"), [_energy(each) for each in variants]))
-        remarks += _why_no_energy([each for each in variants if each.energy.status != "measured"])
-    else:
-        remarks += _why_no_energy(variants)
+    remarks += _why_no_energy(variants)
     columns += [
         (Column(name="peak memory", under="of it the model"), [_memory(each) for each in variants]),
         (Column(name="verdict", is_text=True), [_verdict(each) for each in variants]),
@@ -213,15 +211,18 @@ def _energy(one: Facts) -> Cell:
     return Cell(text=units.human_uj(energy.net_uj), under=under, key=energy.net_uj)
 
 
-def _why_no_energy(without: Sequence[Facts]) -> list[str]:
-    """Each reason once, with the variants that it is of where they differ."""
+def _why_no_energy(variants: Sequence[Facts]) -> list[str]:
+    """Each reason once, with the variants that it is of unless it is that of all."""
     by_reason: dict[str, list[str]] = {}
-    for each in without:
-        if each.energy.why:
+    for each in variants:
+        if each.energy.status != "measured" and each.energy.why:
             by_reason.setdefault(each.energy.why, []).append(each.recipe)
-    if len(by_reason) == 1:
-        return [f"Energy: not measured ({next(iter(by_reason))})."]
-    return [f"Energy of {', '.join(recipes)}: {why}." for why, recipes in by_reason.items()]
+    return [
+        f"Energy: not measured ({why})."
+        if len(recipes) == len(variants)
+        else f"Energy of {listed(recipes)}: not measured ({why})."
+        for why, recipes in by_reason.items()
+    ]
 
 
 def _memory(one: Facts) -> Cell:

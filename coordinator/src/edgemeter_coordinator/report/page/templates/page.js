@@ -18,8 +18,9 @@
     const room = layout.width - layout.margin.l - layout.margin.r - (wide ? 110 : 0);
     layout.xaxis = { ...layout.xaxis, ...fewerTicks(layout.xaxis, room) };
     canvas.dataset.drawn = String(layout.width);
-    Plotly.react(canvas, JSON.parse(JSON.stringify(figure.data)), layout, config);
-    placeLabels(canvas);
+    const data = JSON.parse(JSON.stringify(figure.data));
+    Plotly.react(canvas, data, layout, config);
+    if (placeLabels(canvas, data)) Plotly.newPlot(canvas, data, layout, config);
   }
 
   // Those ticks of a logarithmic axis that have room beside each other.
@@ -27,21 +28,26 @@
   function fewerTicks(axis, room) {
     if (!axis || axis.type !== "log" || !axis.tickvals) return {};
     const [low, high] = axis.range, kept = [];
-    axis.tickvals.forEach((value, at) => {
-      const px = (Math.log10(value) - low) / (high - low) * room;
-      if (!kept.length || px - kept.at(-1).px >= TICK_PX) kept.push({ px, at });
-    });
+    const ticks = axis.tickvals.map((value, at) => (
+      { at, px: (Math.log10(value) - low) / (high - low) * room, round: Number.isInteger(Math.log10(value)) }));
+    for (const round of [true, false]) {
+      for (const tick of ticks) {
+        if (tick.round === round && kept.every(({ px }) => Math.abs(px - tick.px) >= TICK_PX)) kept.push(tick);
+      }
+    }
+    kept.sort((one, other) => one.px - other.px);
     return {
       tickvals: kept.map(({ at }) => axis.tickvals[at]), ticktext: kept.map(({ at }) => axis.ticktext[at]), tickangle: 0,
     };
   }
 
   // Each name beside its mark, where it covers neither a mark nor another name; else it is left to the pointer.
-  function placeLabels(canvas) {
+  // Where a mark is only Plotly knows, once it has drawn it.
+  function placeLabels(canvas, data) {
     const full = canvas._fullLayout;
-    const named = (canvas.data || []).map((trace, index) => ({ trace, index }))
+    const named = data.map((trace, index) => ({ trace, index }))
       .filter(({ trace }) => String(trace.mode).includes("text"));
-    if (!named.length) return;
+    if (!named.length) return false;
     const { xaxis, yaxis } = full;
     const size = 11, bounds = { left: 0, top: -10, right: xaxis._length, bottom: yaxis._length };
     const marks = [];
@@ -78,11 +84,11 @@
         }
       }
     }
-    const indices = [...chosen.keys()];
-    Plotly.restyle(canvas, {
-      text: indices.map((index) => chosen.get(index).text),
-      textposition: indices.map((index) => chosen.get(index).place),
-    }, indices);
+    for (const { trace, index } of named) {
+      trace.text = chosen.get(index).text;
+      trace.textposition = chosen.get(index).place;
+    }
+    return true;
   }
 
   const pen = document.createElement("canvas").getContext("2d");

@@ -20,7 +20,7 @@ from edgemeter_converters.formats.format import Artifact, Encoding, Format
 from edgemeter_converters.identity import installed_versions, tool_versions
 from edgemeter_converters.memory import PeakMemory
 from edgemeter_converters.messages import BuildReport, BuildRequest
-from edgemeter_converters.models import LoadedModel
+from edgemeter_converters.models import LoadedModel, llama, llama_generation
 from edgemeter_converters.recipes import Recipe
 from edgemeter_converters.steps.transform import Progress
 from edgemeter_protos import preprocessing
@@ -28,6 +28,12 @@ from edgemeter_protos.v1 import refusal_pb2, variant_pb2
 
 COMPRESSION_LEVEL = 19
 """zstd's highest level that every decompressor takes without being told."""
+
+QUICK_COMPRESSION_LEVEL = 3
+"""Its usual one."""
+
+MAX_THOROUGH_BYTES = 1 << 26
+"""Up to here the highest level takes a minute at most; beyond are language models, and it would take many."""
 
 WORTHWHILE_SAVING = 0.05
 """Share of the artifact's size below which a compressed copy is not worth its place and its time."""
@@ -100,7 +106,7 @@ def build(
     artifact_path, golden_path = stem.with_suffix(format_.suffix), stem.with_suffix(".golden.npz")
     pair = golden.write(golden_path, artifact, model, encoding.precision, evaluation.inputs)
     artifact_path.write_bytes(content)
-    compressed = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(content)
+    compressed = zstandard.ZstdCompressor(level=compression_level(len(content))).compress(content)
     compressed_path = None
     if travels_compressed(len(content), len(compressed)):
         compressed_path = artifact_path.with_name(f"{artifact_path.name}.zst")
@@ -124,7 +130,7 @@ def build(
         calibration_digest=datasets.inputs_digest(calibration) if calibration else "",
         seed=request.seed,
         conversion_duration_ns=duration_ns,
-        notes=notes,
+        notes=[*original.notes, *notes, *artifact.notes],
         macs=models.anatomy(model).macs,
         stages=[variant_pb2.Stage.FromString(stage) for stage in request.stages],
         conversion_peak_rss_bytes=peak_rss_bytes,
@@ -134,7 +140,9 @@ def build(
         kept_layers=_kept(format_, model, encoding),
     )
     manifest.attachments.extend(each for stage in manifest.stages for each in stage.attachments)
-    reference = _judge(manifest, artifact, original, evaluation)
+    reference = _judge(manifest, artifact, original, evaluation, scored=dataset is not None)
+    if original.framework == "llama":
+        manifest.generation.CopyFrom(llama_generation.generation(evaluation.inputs[0]))
     if dataset is None:
         manifest.notes.append("Built without data: not scored, and its golden inputs are random numbers.")
     elif not task:
@@ -153,6 +161,11 @@ def build(
         compressed=request.exchange.give(compressed_path) if compressed_path else None,
         reference=request.exchange.give(reference_path) if reference_path else None,
     )
+
+
+def compression_level(size_bytes: int) -> int:
+    """zstd's, for a file of that size. Pure."""
+    return COMPRESSION_LEVEL if size_bytes <= MAX_THOROUGH_BYTES else QUICK_COMPRESSION_LEVEL
 
 
 def travels_compressed(size_bytes: int, compressed_size_bytes: int) -> bool:
@@ -176,6 +189,7 @@ def evaluation_samples(
         evaluation = as_taken(original, steps, dataset.evaluation)
         specs = datasets.input_specs(evaluation.inputs)
         datasets.check_fits(original.signature, specs, dataset.classes)
+        check_vocabulary(original, dataset)
         return evaluation
     free = [spec.name for spec in original.signature.inputs if -1 in spec.shape[1:]]
     if free:
@@ -184,9 +198,25 @@ def evaluation_samples(
             reason=refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
         )
     random = np.random.RandomState(seed % 2**32)
+    if original.framework == "llama":
+        return Samples(inputs=(llama.random_windows(original, golden.WINDOWS, random),))
     shapes = [(golden.COMPARED_SAMPLES, *spec.shape[1:]) for spec in original.signature.inputs]
     # In [0, 1): an integer input gets zeros, which are in range whatever they index.
     return Samples(inputs=_cast(original, tuple(random.random_sample(shape) for shape in shapes)))
+
+
+def check_vocabulary(original: LoadedModel, dataset: Dataset) -> None:
+    """Nothing, where the data's token ids mean to the model what they meant when the text was cut.
+
+    Raises:
+        ConversionError: SHAPE_MISMATCH.
+    """
+    if dataset.vocabulary and dataset.vocabulary != models.vocabulary_digest(original):
+        raise ConversionError(
+            "the data's token ids were made by a tokenizer that does not match the model's: add the text "
+            "again with --tokenizer and this model",
+            reason=refusal_pb2.REFUSAL_REASON_SHAPE_MISMATCH,
+        )
 
 
 def calibration_inputs(recipe: Recipe, dataset: Dataset | None) -> Inputs:
@@ -249,10 +279,19 @@ def _judged(original: LoadedModel, request: BuildRequest, dataset: Dataset | Non
 
 
 def _judge(
-    manifest: variant_pb2.Manifest, artifact: Artifact, original: LoadedModel, evaluation: Samples
+    manifest: variant_pb2.Manifest,
+    artifact: Artifact,
+    original: LoadedModel,
+    evaluation: Samples,
+    *,
+    scored: bool,
 ) -> dict[str, NDArray[np.float32]] | None:
     """Adds what the variant does with the whole evaluation split: every metric of its task, and how far its
-    outputs are from the original's. Returns those where a device's will be held against them too."""
+    outputs are from the original's. Returns those where a device's will be held against them too.
+
+    Args:
+        scored: whether the samples are data; else nothing but the original says what is right.
+    """
     outputs = artifact.run(evaluation.inputs)
     expected = models.predict(original, evaluation.inputs)
     if [each.shape for each in outputs] != [each.shape for each in expected]:
@@ -270,7 +309,15 @@ def _judge(
         original=expected if task.needs_original else None,
         inputs=evaluation.inputs if task.needs_inputs else (),
     )
-    manifest.metrics.extend(task.metrics(outputs, truth))
+    try:
+        metrics = task.metrics(outputs, truth)
+    except ValueError as error:
+        raise ConversionError(
+            f"what the variant gives can't be scored as {task.text}: {error}",
+            reason=refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
+        ) from error
+    # Random inputs have no truth of their own, whatever a task makes of them.
+    manifest.metrics.extend(each for each in metrics if scored or each.against == tasks.ORIGINAL)
     for field, against in ((manifest.quality, tasks.LABELS), (manifest.agreement, tasks.ORIGINAL)):
         if (first := tasks.first_against(manifest.metrics, against)) is not None:
             field.CopyFrom(first)

@@ -87,6 +87,7 @@ def inspect_model(request: ModelRequest) -> ModelReport:
             signature=model.signature.SerializeToString(),
             made=request.exchange.give(made) if made is not None else None,
             made_file_name=made.name if made is not None else "",
+            vocabulary=models.vocabulary_digest(model),
         )
 
 
@@ -98,11 +99,7 @@ def inspect_dataset(request: DatasetRequest) -> DatasetReport:
     """
     exchange, folder = request.exchange, request.exchange.out_dir()
     with _working(request, "inspect", keep_log=False):
-        if request.function:
-            dataset = datasets.call(request.function, request.allowed)
-        else:
-            reading = lab_pb2.DataReading.FromString(request.reading)
-            dataset = datasets.read(exchange.get(request.digest), request.file_name, reading)
+        dataset = datasets.call(request.function, request.allowed) if request.function else _read(request)
         evaluation = dataset.evaluation
         canonical, inputs, labels = (
             folder / name for name in (_CANONICAL, "evaluation-inputs.npz", "evaluation-labels.npz")
@@ -280,6 +277,19 @@ def _remember(key: tuple[str, ...], model: LoadedModel) -> LoadedModel:
     while len(_loaded_models) > _MAX_LOADED_MODELS:
         _loaded_models.popitem(last=False)
     return model
+
+
+def _read(request: DatasetRequest) -> Dataset:
+    path, reading = request.exchange.get(request.digest), lab_pb2.DataReading.FromString(request.reading)
+    if request.tokenizer is None:
+        return datasets.read(path, request.file_name, reading)
+    tokenizer = models.tokenizer(_load(request.tokenizer, request))
+    if tokenizer is None:
+        raise ConversionError(
+            f"{request.tokenizer.file_name} is no language model, and has no tokenizer",
+            reason=refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
+        )
+    return datasets.read_text(path, request.file_name, tokenizer, reading)
 
 
 def _dataset(request: Task, digest: str) -> Dataset | None:

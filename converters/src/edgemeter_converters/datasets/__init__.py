@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
-from edgemeter_converters.datasets import archive, layout, npz, picture_folder, tables
+from edgemeter_converters.datasets import archive, layout, npz, picture_folder, tables, text
 from edgemeter_converters.datasets.dataset import Dataset, Inputs, Samples
 from edgemeter_converters.datasets.digests import inputs_digest, samples_digest
 from edgemeter_converters.datasets.fit import check_fits
 from edgemeter_converters.datasets.function import call
 from edgemeter_converters.datasets.npz import write, write_inputs, write_labels
-from edgemeter_converters.datasets.refusal import not_a_dataset
+from edgemeter_converters.datasets.refusal import check_reading, not_a_dataset
 from edgemeter_converters.datasets.splits import calibration
 from edgemeter_protos.v1 import lab_pb2, variant_pb2
 
@@ -32,6 +32,7 @@ __all__ = [
     "inputs_digest",
     "label_spec",
     "read",
+    "read_text",
     "samples_digest",
     "write",
     "write_inputs",
@@ -61,6 +62,7 @@ READERS: MappingProxyType[str, Callable[[Path, str, lab_pb2.DataReading], Datase
         ".zip": _read_zip,
         ".parquet": tables.read_file,
         ".arrow": tables.read_file,
+        text.SUFFIX: text.without_tokenizer,
     }
 )
 """By the file name's suffix."""
@@ -90,6 +92,21 @@ def label_spec(samples: Samples) -> variant_pb2.TensorSpec | None:
     return variant_pb2.TensorSpec(
         name="labels", dtype=samples.labels.dtype.name, shape=samples.labels.shape[1:]
     )
+
+
+def read_text(path: Path, file_name: str, tokenizer: Path, reading: lab_pb2.DataReading) -> Dataset:
+    """The dataset in a text, as windows of token ids.
+
+    Args:
+        tokenizer: a tokenizer.json.
+
+    Raises:
+        ConversionError: NOT_A_DATASET, also for a file of another kind; or TOO_LARGE.
+    """
+    if Path(file_name).suffix.lower() != text.SUFFIX:
+        raise not_a_dataset(file_name, f"only {text.SUFFIX} files have tokens: leave --tokenizer out")
+    check_reading(file_name, reading)
+    return text.read(path, file_name, tokenizer, reading.window_tokens)
 
 
 def input_specs(inputs: Inputs) -> tuple[variant_pb2.TensorSpec, ...]:

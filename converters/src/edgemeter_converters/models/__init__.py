@@ -27,6 +27,8 @@ __all__ = [
     "batched",
     "load",
     "predict",
+    "tokenizer",
+    "vocabulary_digest",
 ]
 
 _LOADERS = MappingProxyType(
@@ -124,6 +126,21 @@ def anatomy(model: LoadedModel) -> Anatomy:
     """What the model consists of. For conversion workers only."""
     found: Anatomy = _home(_HOMES[model.framework][1]).anatomy(model.network, model.signature)
     return found
+
+
+def tokenizer(model: LoadedModel) -> Path | None:
+    """The tokenizer.json of a language model; None for another. It lives as long as the model."""
+    if model.framework != "llama":
+        return None
+    home = _home("llama")
+    path: Path = home.folder_of(model) / home.TOKENIZER
+    return path
+
+
+def vocabulary_digest(model: LoadedModel) -> str:
+    """Of what token ids stand for to a language model; empty for another. For conversion workers only."""
+    path = tokenizer(model)
+    return "" if path is None else str(_home("gguf_tokenizer").vocabulary_digest(path))
 
 
 def _home(name: str) -> Any:

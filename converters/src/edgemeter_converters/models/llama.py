@@ -6,6 +6,7 @@ Either becomes a folder: `config.json`, `model.safetensors` (float32, each tenso
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -23,6 +24,9 @@ from edgemeter_converters.models.model import Anatomy, LoadedModel
 from edgemeter_protos.v1 import variant_pb2
 
 CONFIG, WEIGHTS, TOKENIZER, ORIGIN = "config.json", "model.safetensors", "tokenizer.json", "origin.json"
+
+KEPT = (CONFIG, WEIGHTS, TOKENIZER, ORIGIN)
+"""What makes the model; whatever else is in its folder follows from these."""
 
 INPUT, OUTPUT = "token_ids", "nll"
 
@@ -142,20 +146,37 @@ def write_weights(folder: Path, shape: LlamaShape, tensor: Callable[[str], Any])
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
 
 
+def random_windows(model: LoadedModel, count: int, random: np.random.RandomState) -> NDArray[np.int32]:
+    """(count, WINDOW_TOKENS) of ids that it knows, in no order that makes sense."""
+    vocabulary = shape_of(folder_of(model)).vocabulary
+    return random.randint(0, vocabulary, size=(count, WINDOW_TOKENS)).astype(np.int32)
+
+
 def predict(network: Path, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-    """Negative log-likelihood in nats, float64, (windows, tokens - 1), by torch in float32."""
+    """Negative log-likelihood in nats, float64, (windows, tokens - 1), by torch in float32.
+
+    Kept beside the model: each of its variants is held against the same, and a window takes seconds.
+    """
+    (windows,) = inputs
+    told = hashlib.sha256(np.ascontiguousarray(windows, dtype="<i4").data).hexdigest()
+    kept = network / f"nll-{told[:16]}.npy"
+    if not kept.exists():
+        np.save(kept, _nll(network, windows), allow_pickle=False)
+    return (np.load(kept, allow_pickle=False),)
+
+
+def _nll(network: Path, windows: NDArray[Any]) -> NDArray[np.float64]:
     import torch
 
     from edgemeter_converters.models.next_token import nll
 
-    (windows,) = inputs
     module = load_module(network)
     rows = []
     with torch.inference_mode():
         for window in windows:
             ids = torch.from_numpy(np.array(window, dtype=np.int64))[None]
             rows.append(nll(module(input_ids=ids, use_cache=False).logits[0].numpy(), window))
-    return (np.stack(rows),)
+    return np.stack(rows)
 
 
 def anatomy(network: Path, _signature: variant_pb2.Signature) -> Anatomy:

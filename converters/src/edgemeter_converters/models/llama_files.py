@@ -55,7 +55,7 @@ def read(path: Path, file_name: str, folder: Path) -> None:
 def pack(folder: Path, path: Path) -> None:
     """Writes a folder as `models.llama` keeps it into a .zip that `read` reads; nothing is compressed."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted(folder.iterdir()):
+        for file in (folder / name for name in llama.KEPT if (folder / name).exists()):
             info = zipfile.ZipInfo(file.name, _FIRST_DAY)
             with file.open("rb") as source, archive.open(info, "w", force_zip64=True) as member:
                 shutil.copyfileobj(source, member, 1 << 20)

@@ -534,7 +534,7 @@ class Manifest(_message.Message):
     artifact_digest: _builtins.str
     size_bytes: _builtins.int
     compressed_size_bytes: _builtins.int
-    """zstd level 19."""
+    """zstd level 19; of a file beyond 64 MiB level 3."""
     parameters: _builtins.int
     non_zero_parameters: _builtins.int
     calibration_digest: _builtins.str

@@ -9,8 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.desk import Desk
+
+# How long an example takes is the machine's affair: no test asserts a timing.
+settings.register_profile("edgemeter", deadline=None)
+settings.load_profile("edgemeter")
 
 EXPECTED_SKIPS = (
     "a full disk: mounting a small file system takes root",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,14 +46,14 @@ def test_files_that_are_hidden_leave_no_count_but_what_was_seen(
     orin: BoardRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hidden = process(orin, 900, 1)
-    listdir = os.listdir
+    iterdir = Path.iterdir
 
-    def guarded(path: Path) -> list[str]:
+    def guarded(path: Path) -> Iterator[Path]:
         if path == hidden:
             raise PermissionError(13, "Permission denied")
-        return listdir(path)
+        return iterdir(path)
 
-    monkeypatch.setattr(os, "listdir", guarded)
+    monkeypatch.setattr(Path, "iterdir", guarded)
     reading = accelerator.users(orin)
     assert reading.value is None
     assert "1 processes of other users are hidden from this user; root sees them" in reading.detail

@@ -12,6 +12,8 @@ from edgemeter_agent.runtimes.installed import InstalledRuntime
 from edgemeter_protos.text_plans import text_plan
 from edgemeter_protos.v1 import engine_pb2, plan_pb2, result_pb2
 
+DECODED_NOUN = "token"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimedBlock:
@@ -97,7 +99,11 @@ class VariantRecord:
     @property
     def sample_noun(self) -> str:
         """What one sample in a window is to a user."""
-        return "token" if self.writes_text else self.variant.sample_noun or "inference"
+        if self.writes_text:
+            return DECODED_NOUN
+        noun = self.variant.sample_noun
+        # A model of language that does not write takes windows of many tokens.
+        return "inference" if noun in ("", DECODED_NOUN) else noun
 
     @property
     def name(self) -> str:

@@ -43,7 +43,15 @@ OPEN_COLUMNS = (
 )
 
 # Columns that a spreadsheet gets twice, as low and high.
-PAIRS = ("latency.ci95_ns", "throughput.ci95", "comparison.ci95", "quality.ci95")
+PAIRS = (
+    "latency.ci95_ns",
+    "throughput.ci95",
+    "text_speed.ttft_p50_ci95_ns",
+    "text_speed.ttft_p90_ci95_ns",
+    "text_speed.decode_ci95",
+    "comparison.ci95",
+    "quality.ci95",
+)
 
 
 def exported(responses: Iterable[lab_pb2.ListResultsResponse]) -> list[Exported]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgemeter_protos.report import onboard
+from edgemeter_protos.report import onboard, text_speed
 from edgemeter_protos.report.measured import VERDICTS
 from edgemeter_protos.report.times import OUTCOMES, SCENARIOS
 from edgemeter_protos.v1 import lab_pb2, result_pb2
@@ -40,10 +40,17 @@ class Row:
     cannot_tell: bool
     # Samples, or a server's queries, a second.
     rate: float | None
+    # Of a model that writes text: the medians.
+    first_token_ns: float | None
+    tokens_per_s: float | None
+    # Half of the 95 % interval's width.
+    tokens_per_s_half: float | None
     load_ns: int | None
     first_inference_ns: int | None
     energy_status: str
     energy_detail: str
+    # What an inference is here: "token", "frame", …
+    sample_noun: str
     # Beyond the idle board, an inference.
     net_uj: float | None
     net_half_uj: float | None
@@ -66,7 +73,7 @@ def rows(responses: Iterable[lab_pb2.ListResultsResponse]) -> list[Row]:
 
 def _row(response: lab_pb2.ListResultsResponse, baseline: lab_pb2.ListResultsResponse | None) -> Row:
     manifest, result = response.manifest, response.result
-    latency, energy = result.latency, onboard.energy(result.energy)
+    latency, energy, text = result.latency, onboard.energy(result.energy), text_speed.text_speed(result)
     timed = latency.samples > 0
     bounded = timed and latency.ci95_high_ns > 0
     scored = response.HasField("device_quality") and response.device_quality.samples > 0
@@ -90,10 +97,16 @@ def _row(response: lab_pb2.ListResultsResponse, baseline: lab_pb2.ListResultsRes
         ratio_ci95=ratio_ci95,
         cannot_tell=OUTCOMES.get(result.comparison.outcome) == "cannot_tell",
         rate=_rate(result),
+        first_token_ns=text["ttft_p50_ns"],
+        tokens_per_s=text["decode_tokens_per_s"],
+        tokens_per_s_half=(text["decode_ci95"][1] - text["decode_ci95"][0]) / 2
+        if text["decode_ci95"]
+        else None,
         load_ns=result.cold.load_ns or None,
         first_inference_ns=result.cold.first_inference_ns or None,
         energy_status=energy["status"],
         energy_detail=energy["detail"],
+        sample_noun=energy["sample_noun"] or "inference",
         net_uj=energy["net_uj_per_inference"],
         net_half_uj=energy["net_uncertainty_uj"],
         peak_rss_bytes=result.peak_rss_bytes or None,

@@ -31,7 +31,7 @@ _EXTRA = ("agreement", "compressed")
 _DROPPED_FIRST = ("size vs base", "load", "p90", "first", "quality on the coordinator", "p99")
 """Columns, the first to go first: those that say the least of which variant to ship."""
 
-_DROPPED_LAST = ("the model's memory", "peak memory", "rate", "energy")
+_DROPPED_LAST = ("the model's memory", "peak memory", "rate", "first token", "energy", "tokens/s")
 """What goes only where two lines a row were not enough."""
 
 VERDICT_STYLES = {"valid": "green", "degraded": "yellow", "void": "red"}
@@ -137,9 +137,11 @@ def _columns(shown: Sequence[Row], *, stacked: bool) -> dict[str, _Column]:
         "rate": _Column(
             heading="rate\n/s", cells=[units.human_rate(row.rate, NOT_MEASURED) for row in shown]
         ),
+        "first token": _Column(heading="first\ntoken", cells=[_ns(row.first_token_ns) for row in shown]),
+        "tokens/s": _Column(heading="tokens\n/s", cells=[_tokens_per_s(row, between) for row in shown]),
         "load": _Column(heading="load", cells=[_ns(row.load_ns) for row in shown]),
         "first": _Column(heading="first", cells=[_ns(row.first_inference_ns) for row in shown]),
-        "energy": _Column(heading="energy\nnet/inf.", cells=[_energy(row, between) for row in shown]),
+        "energy": _Column(heading=f"energy\n{_per(shown)}", cells=[_energy(row, between) for row in shown]),
         "peak memory": _Column(heading="peak\nmemory", cells=[_bytes(row.peak_rss_bytes) for row in shown]),
         "the model's memory": _Column(
             heading="of it\nmodel", cells=[_bytes(row.model_bytes) for row in shown]
@@ -154,6 +156,8 @@ def _columns(shown: Sequence[Row], *, stacked: bool) -> dict[str, _Column]:
         del columns["energy"]
     if all(row.scenario in ("", "single-stream") for row in shown):
         del columns["rate"]
+    if all(row.first_token_ns is None for row in shown):
+        del columns["first token"], columns["tokens/s"]
     if all(row.model_bytes is None for row in shown):
         del columns["the model's memory"]
     return columns
@@ -186,6 +190,20 @@ def _width(columns: Iterable[_Column]) -> int:
 
 def _p50(row: Row, between: str) -> str:
     return between.join(filter(None, (_ns(row.p50_ns), units.plus_minus(row.p50_ns, row.p50_half_ns))))
+
+
+def _tokens_per_s(row: Row, between: str) -> str:
+    rate = units.human_rate(row.tokens_per_s, NOT_MEASURED)
+    return between.join(filter(None, (rate, units.plus_minus(row.tokens_per_s, row.tokens_per_s_half))))
+
+
+def _per(shown: Sequence[Row]) -> str:
+    """ "net/inf.", "net/token"; where rows differ in what one is, only "net"."""
+    nouns = {row.sample_noun for row in shown if row.energy_status in ("measured", "void")}
+    if len(nouns) > 1:
+        return "net"
+    noun = next(iter(nouns), "inference")
+    return "net/inf." if noun == "inference" else f"net/{noun}"
 
 
 def _energy(row: Row, between: str) -> str:

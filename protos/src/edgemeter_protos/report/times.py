@@ -68,12 +68,12 @@ def latency(result: result_pb2.Result) -> Exported:
         "samples_per_query": one.samples_per_query or (1 if timed else None),
         **numbers,
         "ci95_ns": interval(one.ci95_low_ns, one.ci95_high_ns, there=timed and one.ci95_high_ns > 0),
-        "percentiles": [percentile(each) for each in one.percentiles],
+        "percentiles": [_percentile(each) for each in one.percentiles],
         "outliers": one.outliers if timed else None,
     }
 
 
-def percentile(one: result_pb2.Percentile) -> Exported:
+def _percentile(one: result_pb2.Percentile) -> Exported:
     return {
         "percent": one.percent,
         "value_ns": one.value_ns,

@@ -50,6 +50,10 @@ KEYS = {
         *("target_qps", "achieved_qps", "queueing_p50_ns", "queueing_p99_ns", "most_in_flight"),
         *("bound_held", "highest_qps", "probes"),
     },
+    "text_speed": {
+        *("prompt_tokens", "new_tokens", "generations", "ttft_p50_ns", "ttft_p50_ci95_ns", "ttft_p90_ns"),
+        *("ttft_p90_ci95_ns", "decode_tokens_per_s", "decode_ci95", "prefill_tokens_per_s"),
+    },
     "comparison": {"baseline_recipe", "ratio", "ci95", "p_value", "outcome", "pairs"},
     "cold": {"load_ns", "first_inference_ns", "processes", "load_max_ns", "first_inference_max_ns"},
     "energy": ...,

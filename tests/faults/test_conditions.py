@@ -286,6 +286,25 @@ def test_a_governor_that_cannot_be_set(run: Run, board: BoardRoot, clock_khz: st
     assert result.conditions.blocks_kept == BLOCKS
 
 
+def test_a_wall_clock_that_is_set_meanwhile(
+    run: Run, board: BoardRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by NTP. Setting this machine's clock would be felt by all that runs on it: the measured process alone
+    sees it an hour later from the moment on that a file is there."""
+    stepped = tmp_path / "stepped"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, time\n"
+        "true_ns = time.time_ns\n"
+        f"time.time_ns = lambda: true_ns() + 3_600_000_000_000 * os.path.exists({str(stepped)!r})\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    result = run(board, 3, stepped.touch)
+    assert "3600" in reasons(result)["clock_stepped"]
+    # Nothing is measured by it: a note, that leaves the verdict as it is.
+    assert result.conditions.blocks_kept == BLOCKS
+    assert result.verdict.state != VOID
+
+
 def test_somebody_sets_the_governor_meanwhile(run: Run, board: BoardRoot) -> None:
     result = run(board, 3, lambda: put(board, f"{POLICY}/scaling_governor", "powersave\n"))
     assert result.verdict.state == DEGRADED

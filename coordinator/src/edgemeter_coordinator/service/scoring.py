@@ -66,7 +66,8 @@ class Scorer:
         if asked is None:
             return
         metrics = await asyncio.to_thread(self._metrics, asked)
-        unscored = next((each for each in metrics if each.unscored_reason), None)
+        # One without a metric's name is for all of them.
+        unscored = next((each for each in metrics if each.unscored_reason and not each.metric), None)
         if unscored is not None:
             logger.warning("result %s: %s", result_id, unscored.unscored_reason)
             await self._database.transact(results.set_quality, result_id, unscored)

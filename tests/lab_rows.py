@@ -102,6 +102,7 @@ def add_study(
             artifact_digest=digest(f"artifact {variant_id}"),
             compressed_digest=digest(f"compressed {variant_id}"),
             golden=variant_pb2.GoldenPair(digest=digest(f"golden {variant_id}")),
+            runtimes=[variant_pb2.RuntimeRequirement(runtime="litert")],
         )
         ids.append(variant_id)
         manifests.append(manifest)

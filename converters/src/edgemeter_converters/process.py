@@ -21,10 +21,12 @@ _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "CUDA_VISIBLE_DEVICES": "-1",
     "OMP_NUM_THREADS": str(_THREADS),
+    "OMP_WAIT_POLICY": "PASSIVE",
     "TF_NUM_INTRAOP_THREADS": str(_THREADS),
     "TF_NUM_INTEROP_THREADS": str(_THREADS),
 }
-"""Read when TensorFlow and Keras are first imported; processor only, one thread, errors and warnings only."""
+"""Read when TensorFlow and Keras are first imported; processor only, one thread that never spins
+while it waits, errors and warnings only."""
 
 
 def prepare() -> None:

@@ -199,8 +199,12 @@ def _problems(
     read: Sequence[ReadRecipe],
     framework: str,
 ) -> Iterator[str | None]:
+    # Those that no runtime runs are for the coordinator only: built and scored there, left out of jobs.
+    measured = [each for each in read if recipes.runtimes(each.recipe, framework)]
+    if not measured:
+        yield f"no board runs {', '.join(map(str, read))}, on the coordinator only: give another recipe too"
     for board in chosen:
-        for each in read:
+        for each in measured:
             needed = recipes.runtimes(each.recipe, framework)
             yield unrunnable(str(each), needed, board.name, board.facts.runtimes)
             yield measurable.unaccelerated(plan.accelerator, str(each), needed, board)

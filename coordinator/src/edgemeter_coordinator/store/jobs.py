@@ -297,13 +297,15 @@ def leased_blobs(connection: Connection, device_id: str) -> frozenset[str]:
 
 
 def _ready(connection: Connection, where: ColumnElement[bool]) -> list[Manifest]:
+    """What a board is to measure: variants without a runtime are for the coordinator only."""
     rows = connection.execute(
         select(variants.c.manifest)
         .join(study_variants, study_variants.c.variant_id == variants.c.id)
         .where(where, variants.c.state == "ready", study_variants.c.error.is_(None))
         .order_by(study_variants.c.position)
     )
-    return [Manifest.FromString(row.manifest) for row in rows]
+    manifests = [Manifest.FromString(row.manifest) for row in rows]
+    return [manifest for manifest in manifests if manifest.runtimes]
 
 
 def _attempt(job_id: str, number: int) -> ColumnElement[bool]:

@@ -32,6 +32,8 @@ class Bench:
         self.stopped: list[str] = []
         self.forgotten: list[str] = []
         self.lost: set[str] = set()
+        # By the digest that the worker tells, the one of what arrives.
+        self.attached: dict[str, str] = {}
         self.go = asyncio.Event()
         self.error: Exception | None = None
 
@@ -58,11 +60,16 @@ class Bench:
             raise
         if self.error is not None:
             raise self.error
-        stage = variant_pb2.Stage(step=request.step, duration_ns=7)
+        stage = variant_pb2.Stage(
+            step=request.step,
+            duration_ns=7,
+            attachments=[variant_pb2.Attachment(name=name, digest=name) for name in self.attached],
+        )
         return StageReport(
             made=Given(digest=lab_rows.digest(request.step)),
             file_name="stage.keras",
             stage=stage.SerializeToString(),
+            attachments=tuple(Given(digest=name) for name in self.attached.values()),
         )
 
     async def keep(self, given: Given) -> str:
@@ -253,3 +260,25 @@ async def test_stopping_stops_what_is_being_done(stages: Stages, bench: Bench) -
     assert bench.stopped == ["prune(0.5)"]
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_what_a_stage_leaves_beside_is_kept_with_it(stages: Stages, bench: Bench) -> None:
+    bench.attached = {"adapter": "adapter"}
+    bench.go.set()
+    first = await begin(stages, "prune(0.5)")
+    assert [each.name for each in first.stages[0].attachments] == ["adapter"]
+    again = await begin(stages, "prune(0.5)")
+    assert again.stages[0].reused
+    assert [each.name for each in again.stages[0].attachments] == ["adapter"]
+    assert len(bench.asked) == 1
+    # Without its file the stage is not whole.
+    bench.lost = {"adapter"}
+    await begin(stages, "prune(0.5)")
+    assert len(bench.asked) == 2
+
+
+async def test_an_attachment_that_was_damaged_on_its_way(stages: Stages, bench: Bench) -> None:
+    bench.attached = {"adapter": "something else"}
+    bench.go.set()
+    with pytest.raises(ConversionError, match="damaged on its way"):
+        await begin(stages, "prune(0.5)")

@@ -45,5 +45,19 @@ def test_a_variant_built_for_a_later_study_is_not_this_ones(connection: Connecti
     assert study_rows(connection, study.study_id).standing.state == lab_pb2.STUDY_STATE_FAILED
 
 
+def test_a_variant_that_no_runtime_runs_is_in_no_job(connection: Connection) -> None:
+    add_device(connection, "pi")
+    study = add_study(connection, ["pi"], states=("ready", "converting"))
+    compared = variant_pb2.Manifest(
+        variant_id=study.variant_ids[1], artifact_digest="a", golden=variant_pb2.GoldenPair(digest="g")
+    )
+    assert variants.ready(connection, study.variant_ids[1], compared)
+    measured = [each.variant_id for each in jobs.work(connection, study.study_id).variants]
+    assert measured == [study.variant_ids[0]]
+    # It is built all the same, and shown.
+    seen = studies.variants_of(connection, [study.study_id])[study.study_id]
+    assert [each.state for each in seen] == ["ready", "ready"]
+
+
 def _completed(job: Job) -> Job:
     return replace(job, state=JobState.COMPLETED)

@@ -21,6 +21,7 @@ from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps.transform import Context, LeftFile, Transformed
 from edgemeter_converters.training import llama as training
+from edgemeter_converters.training.torch import History
 from edgemeter_protos.v1 import refusal_pb2
 
 EVERY = "all-linear"
@@ -76,6 +77,7 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
         last_loss=history.last_loss,
         notes=(
             *history.notes,
+            *_worse(history, plan),
             (
                 f"The adapter has {trained:,} weights in {len(adapted)} layers; {plan.steps} batches of "
                 f"{plan.batch_size} windows saw {seen} of the {len(windows)} training windows."
@@ -87,6 +89,14 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
             ),
         ),
     )
+
+
+def _worse(history: History, plan: training.Plan) -> tuple[str, ...]:
+    first, last = history.first_loss, history.last_loss
+    if first is None or last is None or last <= first:
+        return ()
+    rose = f"the loss rose from {first:.3g} to {last:.3g} nats a token"
+    return (f"Nothing was learned: {rose}; lower lr={plan.learning_rate:g}.",)
 
 
 def adapted_layers(layers: Sequence[str], targets: Sequence[str]) -> list[str]:

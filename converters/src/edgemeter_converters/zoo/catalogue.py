@@ -13,10 +13,12 @@ from edgemeter_converters.zoo.entries import (
     digits_vae,
     efficientnet_lite0,
     esrgan_slim,
+    fashion_detector,
     fashion_net,
     minilm,
     smollm2,
     ssdlite_pedestrian,
+    visual_wake_words,
 )
 from edgemeter_converters.zoo.entry import APPLICATIONS, Entry
 from edgemeter_converters.zoo.exceptions import FetchError
@@ -30,6 +32,8 @@ ENTRIES: MappingProxyType[str, Entry] = MappingProxyType(
             cifar10_resnet.ENTRY,
             efficientnet_lite0.ENTRY,
             fashion_net.ENTRY,
+            visual_wake_words.ENTRY,
+            fashion_detector.ENTRY,
             ssdlite_pedestrian.ENTRY,
             centernet_coco.ENTRY,
             minilm.ENTRY,

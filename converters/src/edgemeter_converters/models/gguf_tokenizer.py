@@ -128,7 +128,7 @@ def _byte_level(metadata: Mapping[str, Any], tokens: Sequence[str], file_name: s
     if name not in cuts:
         refuse(file_name, f"its tokenizer cuts texts as {name!r}; known are {', '.join(sorted(cuts))}")
     merges = [tuple(each.split(" ", 1)) for each in metadata.get("tokenizer.ggml.merges") or ()]
-    vocabulary = {token: at for at, token in enumerate(tokens)}
+    vocabulary = _used(metadata, tokens)
     made = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=name == "llama-bpe"))
     made.pre_tokenizer = pre_tokenizers.Sequence(cuts[name])
     made.decoder = decoders.ByteLevel()
@@ -141,7 +141,7 @@ def _sentence_piece(metadata: Mapping[str, Any], tokens: Sequence[str], file_nam
     scores = metadata.get("tokenizer.ggml.scores")
     if not isinstance(scores, list) or len(scores) != len(tokens):
         refuse(file_name, "its tokenizer has no score for each token")
-    vocabulary = {token: at for at, token in enumerate(tokens)}
+    vocabulary = _used(metadata, tokens)
     found = [
         (scores[at], vocabulary[left], vocabulary[right], (left, right))
         for at, token in enumerate(tokens)
@@ -161,6 +161,12 @@ def _sentence_piece(metadata: Mapping[str, Any], tokens: Sequence[str], file_nam
         [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     return made
+
+
+def _used(metadata: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, int]:
+    """Ids by token, without those that only fill a model's table up."""
+    types = metadata.get("tokenizer.ggml.token_type") or [NORMAL] * len(tokens)
+    return {token: at for at, (token, kind) in enumerate(zip(tokens, types, strict=True)) if kind != UNUSED}
 
 
 def _type(text: str | None, added: Mapping[str, Any] | None) -> int:

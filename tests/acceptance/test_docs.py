@@ -33,6 +33,8 @@ NOT_RUN = {
     r"\. (agent|\.venv)/bin/activate": "changes the shell that it is typed in",
     r"pip install .*'edgemeter-agent\[[a-z,]+\]'": "downloads a runtime; test_wheels.py does it",
     r"edgemeter-agent meter (serve|calibrate)( .*)?": "takes a meter that this machine lacks",
+    r"edgemeter study run studies/compression\.toml( .*)?": "fetches packages, and measures for hours",
+    r"edgemeter study replay( .*)?": "exits with 1 where times differ; test_study_files.py runs it",
     r"edgemeter-agent run --allow-exec-meters": "this test's agent runs already, and has no such meter",
 }
 """Pattern of whole commands -> why no test runs them."""
@@ -123,9 +125,11 @@ class Reader:
         if words[:2] == ["edgemeter-agent", "run"]:
             self._run_agent(words)
             return
+        for measuring in (["edgemeter", "bench"], ["edgemeter", "study", "run"]):
+            if words[: len(measuring)] == measuring:
+                first = [f"--set={name}={number}" for name, number in FIRST_NUMBERS.items()]
+                words[len(measuring) : len(measuring)] = first
         if words[:2] == ["edgemeter", "bench"]:
-            first = [f"--set={name}={number}" for name, number in FIRST_NUMBERS.items()]
-            words[2:2] = first
             words = [
                 "1s" if before == "--sustain" else word
                 for before, word in zip(["", *words], words, strict=False)
@@ -247,8 +251,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory, material: Path) -> Iterator[De
     desk = Desk(tmp_path_factory.mktemp("lab"))
     shutil.copy(material / "stripes.keras", desk.folder / "model.keras")
     shutil.copy(material / "stripes.npz", desk.folder / "digits.npz")
-    (plan,) = (block.text for page in PAGES for block in blocks_of(page) if block.language == "toml")
-    (desk.folder / "plan.toml").write_text(plan)
+    for page, name in (("measuring.md", "plan.toml"), ("study-files.md", "mine.toml")):
+        (text,) = (block.text for block in blocks_of(DOCS / page) if block.language == "toml")
+        (desk.folder / name).write_text(text)
     for name in ("model", "float32", "int8"):
         shutil.copy(material / "stripes.tflite", desk.folder / f"{name}.tflite")
     try:

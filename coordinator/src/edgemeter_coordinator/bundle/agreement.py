@@ -7,8 +7,9 @@ is outside of the other's interval: with the hundred numbers of a study, no repe
 Where only one number has an interval the other must lie in it; where neither has, they may differ by 1 %. A
 size has none, and may differ by 0.5 %: another version of a tool writes a few bytes more.
 
-What a void verdict says is neither: it can't be told. Latency, and ratios of it, are a board's own: they are
-not held against those of another kind of board, or of another runtime; energy not against another meter's.
+Times and energy of a void verdict can't be told; what a variant answers is the same on a busy board. Latency,
+and ratios of it, are a board's own: they are not held against those of another kind of board, or of another
+runtime; energy not against another meter's.
 """
 
 from __future__ import annotations
@@ -142,8 +143,6 @@ def _judged(
         elsewhere = _elsewhere(number, then, now, board_then, board_now)
         if elsewhere:
             return Says.NOT_COMPARED, elsewhere
-    # The file is what it is, however it was measured.
-    if number.name != "size_bytes":
         for when, verdict in (("then", then.verdict), ("now", now.verdict)):
             if verdict == "void":
                 return Says.CANNOT_TELL, f"the verdict {when} is void"

@@ -110,7 +110,9 @@ def _print_intended(
         for study in newest(runs_of(lab, name))
         if (found := parse(study.name)) is not None
     }
-    least_ns = [plan_view.least(each.plan, len(each.recipes)).total_ns for each in parts]
+    metered = any(board.facts.meters or board.meters for board in boards)
+    least = [plan_view.least(each.plan, len(each.recipes)) for each in parts]
+    least_ns = [each.total_ns - (0 if metered else each.energy_ns) for each in least]
     if as_json:
         print_json(
             {

@@ -105,9 +105,9 @@ def replay(lab: Lab, path: Path, *, devices: Iterable[str], watcher: Watcher | N
     no device matches, Unreachable.
     """
     told = watcher or Watcher()
+    wanted = archive.read(path)
     selectors = list(devices)
     lab.devices(selectors)
-    wanted = archive.read(path)
     found = []
     for place, each in enumerate(wanted.studies):
         told.began(place, len(wanted.studies), each.study.name)

@@ -113,8 +113,8 @@ CANNOT_TELL, NOT = "cannot tell", "not compared"
         (measured(EMULATED), EMULATED, [AGREES, AGREES, NOT, NOT]),
         (measured(runtime="litert 2.4.0 CPU"), PI, [AGREES, AGREES, NOT, NOT]),
         (measured(meter="shelly shelly"), PI, [AGREES, AGREES, AGREES, NOT]),
-        # The file is what it is.
-        (measured(verdict="void"), PI, [AGREES, CANNOT_TELL, CANNOT_TELL, CANNOT_TELL]),
+        # The variant answers the same, however busy its board was.
+        (measured(verdict="void"), PI, [AGREES, AGREES, CANNOT_TELL, CANNOT_TELL]),
         (measured(verdict="degraded"), PI, [AGREES] * 4),
         (measured(numbers=NUMBERS[:1]), PI, [AGREES, MISSING, MISSING, MISSING]),
         (
@@ -137,7 +137,7 @@ def test_why() -> None:
     told = {each.name: each.why for each in against(measured(meter=""))}
     assert told["net_uj_per_inference"] == "another meter: pmic pmic then, none now"
     told = {each.name: each.why for each in against(measured(), then=measured(verdict="void"))}
-    assert told["quality top1"] == "the verdict then is void"
+    assert told["latency_p50_ns"] == "the verdict then is void"
 
 
 def test_each_board_is_held_against_the_one_most_like_it() -> None:

@@ -23,7 +23,7 @@ from edgemeter_converters.formats.gguf_artifact import GGUFArtifact
 from edgemeter_converters.models import llama
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
-from tests import tiny_llama
+from tests import learning_llama
 
 pytestmark = pytest.mark.needs_torch
 
@@ -61,12 +61,12 @@ QUANTIZED = [*gguf_quantizer.KINDS]
 
 @pytest.fixture(scope="module", params=SHAPES)
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return tiny_llama.model(tmp_path_factory.mktemp("llama") / "model", **SHAPES[request.param])
+    return learning_llama.model(tmp_path_factory.mktemp("llama") / "model", **SHAPES[request.param])
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return tiny_llama.model(tmp_path_factory.mktemp("llama") / "model")
+    return learning_llama.model(tmp_path_factory.mktemp("llama") / "model")
 
 
 def encoded(model: LoadedModel, precision: Precision, folder: Path) -> bytes:
@@ -82,7 +82,7 @@ def perplexity(nll: NDArray[Any]) -> float:
 
 @pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.FLOAT16])
 def test_llama_cpp_gives_torchs_perplexity(model: LoadedModel, precision: Precision, tmp_path: Path) -> None:
-    windows = tiny_llama.windows(2)
+    windows = learning_llama.windows(2)
     artifact = FORMAT.open(encoded(model, precision, tmp_path))
     (ours,), (theirs,) = artifact.run([windows]), models.predict(model, [windows])
     assert ours.shape == (2, 255)
@@ -97,7 +97,7 @@ def test_llama_cpp_gives_torchs_perplexity(model: LoadedModel, precision: Precis
 def test_quantized_files_compute_what_their_blocks_stand_for(
     model: LoadedModel, precision: Precision, tmp_path: Path
 ) -> None:
-    windows = tiny_llama.windows(2)
+    windows = learning_llama.windows(2)
     artifact = FORMAT.open(encoded(model, precision, tmp_path))
     (ours,), (theirs,) = artifact.run([windows]), artifact.run_reference([windows])
     # What goes into a matrix is rounded to 8 bits.
@@ -107,7 +107,7 @@ def test_quantized_files_compute_what_their_blocks_stand_for(
 
 
 def test_windows_know_nothing_of_each_other(plain: LoadedModel, tmp_path: Path) -> None:
-    windows = tiny_llama.windows(3)
+    windows = learning_llama.windows(3)
     artifact = FORMAT.open(encoded(plain, Precision.Q8_0, tmp_path))
     (together,) = artifact.run([windows])
     alone = [artifact.run([windows[at : at + 1]])[0][0] for at in (2, 0, 1)]
@@ -134,7 +134,7 @@ def test_transformers_reads_the_file_as_we_do(plain: LoadedModel, tmp_path: Path
         str(tmp_path), gguf_file="model.gguf", dtype=torch.float32
     )
     ours = llama.load_module(llama.folder_of(plain))
-    ids = torch.from_numpy(tiny_llama.windows(1).astype(np.int64))
+    ids = torch.from_numpy(learning_llama.windows(1).astype(np.int64))
     with torch.inference_mode():
         torch.testing.assert_close(theirs(ids).logits, ours(ids).logits, rtol=1e-5, atol=1e-5)
 
@@ -175,7 +175,7 @@ def test_fallbacks_are_counted_as_the_quantizer_counts_them(plain: LoadedModel, 
 
 
 def test_nothing_falls_back_where_rows_can_be_cut(tmp_path: Path) -> None:
-    model = tiny_llama.model(tmp_path / "model", **SHAPES["rows of 256"])
+    model = learning_llama.model(tmp_path / "model", **SHAPES["rows of 256"])
     (note,) = FORMAT.open(encoded(model, Precision.Q4_K_M, tmp_path / "work")).notes
     assert "fell back" not in note
 
@@ -191,8 +191,8 @@ def test_llama_cpp_cuts_texts_as_the_tokenizer_does(plain: LoadedModel, tmp_path
 
 
 def test_ids_that_the_model_does_not_know_are_refused(plain: LoadedModel, tmp_path: Path) -> None:
-    windows = tiny_llama.windows(1)
-    windows[0, 7] = tiny_llama.VOCABULARY
+    windows = learning_llama.windows(1)
+    windows[0, 7] = learning_llama.VOCABULARY
     artifact = FORMAT.open(encoded(plain, Precision.Q4_0, tmp_path))
     with pytest.raises(ConversionError, match="a tokenizer that does not match"):
         artifact.run([windows])

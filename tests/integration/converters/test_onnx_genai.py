@@ -20,7 +20,7 @@ from edgemeter_converters.formats.onnx_genai import ONNXGenAI
 from edgemeter_converters.models import llama
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
-from tests import tiny_llama
+from tests import learning_llama
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.slow]
 
@@ -37,7 +37,7 @@ def encoded(model: LoadedModel, folder: Path) -> bytes:
 @pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder = tmp_path_factory.mktemp("llama") / "model"
-    return tiny_llama.model(folder, tie_word_embeddings=request.param, bos_token_id=0, eos_token_id=0)
+    return learning_llama.model(folder, tie_word_embeddings=request.param, bos_token_id=0, eos_token_id=0)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def content(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> byt
 
 
 def test_it_computes_what_its_blocks_stand_for(model: LoadedModel, content: bytes) -> None:
-    windows = tiny_llama.windows(2)
+    windows = learning_llama.windows(2)
     artifact = FORMAT.open(content)
     (ours,), (theirs,) = artifact.run([windows]), artifact.run_reference([windows])
     (floats,) = models.predict(model, [windows])
@@ -81,7 +81,7 @@ def test_a_folder_of_plain_files_that_tells_nothing_of_this_machine(content: byt
             assert b"/tmp" not in archive.read(name), name
     assert names == sorted(names)
     assert {"genai_config.json", "model.onnx", "tokenizer.json"} < set(names)
-    assert config["model"]["vocab_size"] == tiny_llama.VOCABULARY
+    assert config["model"]["vocab_size"] == learning_llama.VOCABULARY
     assert config["model"]["eos_token_id"] == 0
 
 
@@ -90,7 +90,7 @@ def test_the_same_model_gives_the_same_bytes(model: LoadedModel, content: bytes,
 
 
 def test_what_the_builder_refuses_is_said_in_a_line(tmp_path: Path) -> None:
-    model = tiny_llama.model(tmp_path / "model")
+    model = learning_llama.model(tmp_path / "model")
     broken: Any = json.loads((llama.folder_of(model) / llama.TOKENIZER).read_text())
     broken["model"] = {"type": "NoSuchModel"}
     (llama.folder_of(model) / llama.TOKENIZER).write_text(json.dumps(broken))

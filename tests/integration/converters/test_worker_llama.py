@@ -23,7 +23,7 @@ from edgemeter_converters.messages import (
 )
 from edgemeter_converters.models import llama, llama_files
 from edgemeter_protos.v1 import lab_pb2, refusal_pb2, variant_pb2
-from tests import tiny_llama
+from tests import learning_llama
 
 pytestmark = pytest.mark.needs_torch
 
@@ -35,9 +35,9 @@ TEXT, DATA, OTHER = "text", "data", "other"
 @pytest.fixture(scope="module")
 def blobs(tmp_path_factory: pytest.TempPathFactory) -> SharedFolder:
     folder = tmp_path_factory.mktemp("blobs")
-    model = tiny_llama.model(folder / "model", bos_token_id=0, eos_token_id=0)
+    model = learning_llama.model(folder / "model", bos_token_id=0, eos_token_id=0)
     llama_files.pack(llama.folder_of(model), folder / "packed")
-    (folder / TEXT).write_text(tiny_llama.text(6000), encoding="utf-8")
+    (folder / TEXT).write_text(learning_llama.text(6000), encoding="utf-8")
     paths = {MODEL.digest: folder / "packed", TEXT: folder / TEXT, DATA: folder / "data.npz"}
     return SharedFolder(
         paths={digest: str(path) for digest, path in paths.items()},
@@ -78,7 +78,7 @@ def test_a_model_is_looked_at(blobs: SharedFolder, data: DatasetReport) -> None:
     report = worker.inspect_model(ModelRequest(exchange=blobs, source=MODEL))
     assert (report.framework, report.task) == ("llama", "language-model")
     assert report.vocabulary == data.vocabulary != ""
-    shape = llama.llama_shape.from_config(tiny_llama.SHAPE | {"model_type": "llama"}, "tiny")
+    shape = llama.llama_shape.from_config(learning_llama.SHAPE | {"model_type": "llama"}, "tiny")
     assert (report.parameters, report.macs) == (shape.parameters, shape.macs_per_token)
     signature = variant_pb2.Signature.FromString(report.signature)
     assert [(spec.name, spec.dtype, list(spec.shape)) for spec in signature.inputs] == [
@@ -109,7 +109,7 @@ def test_a_variant_is_built_and_scored(blobs: SharedFolder, data: DatasetReport,
     inputs = np.load(Path(data.evaluation_inputs.path))["input_0"]
     assert manifest.quality.samples == inputs.shape[0] * 255
     # An untrained model knows next to nothing: about as much as one that takes each token for as likely.
-    assert 0.2 * tiny_llama.VOCABULARY < manifest.quality.value < 5 * tiny_llama.VOCABULARY
+    assert 0.2 * learning_llama.VOCABULARY < manifest.quality.value < 5 * learning_llama.VOCABULARY
     (ratio,) = (each for each in manifest.metrics if each.metric == "perplexity_ratio")
     assert math.isclose(ratio.value, 1, abs_tol=0.005 if "float" in recipe else 0.1)
     assert list(manifest.generation.prompt_ids) == inputs[0, :64].tolist()
@@ -122,7 +122,7 @@ def test_without_data_random_tokens_are_compared(blobs: SharedFolder) -> None:
     manifest = built(blobs, "q4_0@gguf", data="")
     assert not manifest.HasField("quality")
     assert len(set(manifest.generation.prompt_ids)) > 32
-    assert max(manifest.generation.prompt_ids) < tiny_llama.VOCABULARY
+    assert max(manifest.generation.prompt_ids) < learning_llama.VOCABULARY
 
 
 def test_token_ids_of_another_tokenizer_are_refused(

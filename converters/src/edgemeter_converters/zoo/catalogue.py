@@ -53,6 +53,6 @@ def entry(name: str) -> Entry:
     found = ENTRIES.get(name)
     if found is None:
         near = difflib.get_close_matches(name, ENTRIES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise FetchError(f"nothing named {name!r} to fetch: {hint}there are {', '.join(ENTRIES)}")
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(ENTRIES)}"
+        raise FetchError(f"there is nothing named {name!r} to fetch: {hint}")
     return found

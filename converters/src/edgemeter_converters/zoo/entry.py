@@ -32,6 +32,7 @@ class Entry:
         write_model, write_data: make the files; may import what they like, and run in a process of their own.
         task: as `edgemeter bench --task` takes it.
         preprocessing: as `--preprocess` takes it, one for each input; none where none has any.
+        recipes: to begin with.
         notes: what is honest to know about its figures.
     """
 
@@ -47,6 +48,7 @@ class Entry:
     task: str
     data_suffix: str = ".npz"
     preprocessing: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ("float32", "dynamic", "int8")
     notes: tuple[str, ...] = ()
 
     @property

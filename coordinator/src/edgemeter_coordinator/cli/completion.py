@@ -1,4 +1,4 @@
-"""What the shell offers where a recipe or a profile is being typed."""
+"""What the shell offers where a recipe, a profile or the like is being typed."""
 
 from __future__ import annotations
 
@@ -34,3 +34,10 @@ def complete_scenario(incomplete: str) -> list[str]:
     from edgemeter_protos.report.times import SCENARIOS
 
     return [name for name in SCENARIOS.values() if name.startswith(incomplete)]
+
+
+def complete_entry(incomplete: str) -> list[str]:
+    """What `edgemeter fetch` knows."""
+    from edgemeter_converters.zoo import ENTRIES
+
+    return [name for name in ENTRIES if name.startswith(incomplete)]

@@ -31,6 +31,7 @@ def test_the_nouns_are_all_there() -> None:
         "demo",
         "device ls",
         "device show",
+        "fetch",
         "login",
         "meter attach",
         "meter detach",

@@ -51,6 +51,7 @@ ENTRY = Entry(
     write_model=write_model,
     write_data=write_data,
     task="language-model",
+    recipes=("float16", "q8_0", "q4_k_m"),
     notes=(
         "its float32 is dequantized Q4_1: what quantizing to four bits costs is partly paid before",
         "its text was not used to tune it, but may have been among the web pages that it was trained on",

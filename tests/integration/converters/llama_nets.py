@@ -18,19 +18,19 @@ from edgemeter_converters.datasets import Samples
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps.transform import Context, Transformed
 from edgemeter_converters.training import llama as training
-from tests import tiny_llama
+from tests import learning_llama
 
 TASK = "language-model"
 
 
 def texts(count: int = 24, seed: int = 1) -> Samples:
     """Windows without labels."""
-    return Samples(inputs=(tiny_llama.windows(count, seed),))
+    return Samples(inputs=(learning_llama.windows(count, seed),))
 
 
 def other_text(count: int, seed: int = 3) -> NDArray[np.int32]:
     """Windows of the same words, each following another than in `texts`."""
-    words = tiny_llama.windows(count, seed)
+    words = learning_llama.windows(count, seed)
     known = np.unique(words)
     swapped = np.array([known[(at * 4 + 1) % len(known)] for at in range(len(known))], dtype=np.int32)
     return swapped[np.searchsorted(known, words)]
@@ -39,7 +39,7 @@ def other_text(count: int, seed: int = 3) -> NDArray[np.int32]:
 def taught(folder: Path) -> LoadedModel:
     """A model that tells most of the text's words. From here on torch has one thread, as in a worker."""
     torch.set_num_threads(1)
-    raw = tiny_llama.model(folder / "raw", hidden_size=64, intermediate_size=128, num_hidden_layers=4)
+    raw = learning_llama.model(folder / "raw", hidden_size=64, intermediate_size=128, num_hidden_layers=4)
     module = writable(raw)
     module.requires_grad_(True)
     plan = training.Plan(steps=60, learning_rate=5e-3, batch_size=4, seed=0)

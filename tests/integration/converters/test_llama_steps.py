@@ -24,7 +24,7 @@ from edgemeter_converters.models import llama
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps.call import Ratio
 from edgemeter_protos.v1 import refusal_pb2
-from tests import tiny_llama
+from tests import learning_llama
 from tests.integration.converters.llama_nets import perplexity, run, taught, texts
 
 pytestmark = pytest.mark.needs_torch
@@ -37,11 +37,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def held_out() -> Any:
-    return tiny_llama.windows(6, seed=9)
+    return learning_llama.windows(6, seed=9)
 
 
 def test_it_has_learned(model: LoadedModel, held_out: Any) -> None:
-    assert perplexity(model, held_out) < 4 < tiny_llama.VOCABULARY
+    assert perplexity(model, held_out) < 4 < learning_llama.VOCABULARY
 
 
 def test_blocks_one_by_one_are_the_whole_model(model: LoadedModel, held_out: Any) -> None:
@@ -136,7 +136,7 @@ def test_what_stays_takes_over(model: LoadedModel, held_out: Any) -> None:
 
 
 def test_too_narrow_to_prune(tmp_path: Path) -> None:
-    narrow = tiny_llama.model(tmp_path / "narrow", intermediate_size=32, num_hidden_layers=1)
+    narrow = learning_llama.model(tmp_path / "narrow", intermediate_size=32, num_hidden_layers=1)
     with pytest.raises(ConversionError, match="have 32 channels, and widths are whole multiples of 32"):
         run("prune-width(0.5)", narrow, tmp_path, texts())
 
@@ -158,7 +158,7 @@ def test_low_rank_is_of_that_rank_and_no_smaller(
     before = sum(each.numel() for each in dense)
     after = sum(12 * sum(each.shape) for each in dense)
     assert f"{before:,} weights of dense layers would be {after:,}" in done.notes[0]
-    assert perplexity(done.model, held_out) < (6 if with_text else tiny_llama.VOCABULARY)
+    assert perplexity(done.model, held_out) < (6 if with_text else learning_llama.VOCABULARY)
 
 
 def test_ranks_are_cut_where_outputs_change_least() -> None:
@@ -218,7 +218,7 @@ def test_masks_by_row_and_by_group() -> None:
 @pytest.mark.parametrize("call", ["prune-layers(1)", "prune-width(0.5)", "lora(8)", "prune(0.5)"])
 def test_text_of_another_tokenizer_is_refused(call: str, model: LoadedModel, tmp_path: Path) -> None:
     windows = texts(4).inputs[0].copy()
-    windows[1, 7] = tiny_llama.VOCABULARY
+    windows[1, 7] = learning_llama.VOCABULARY
     with pytest.raises(ConversionError, match="holds token 320, and the model knows 0 to 319") as refused:
         run(call, model, tmp_path, Samples(inputs=(windows,)))
     assert refused.value.reason == refusal_pb2.REFUSAL_REASON_SHAPE_MISMATCH

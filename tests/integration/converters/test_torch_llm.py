@@ -26,7 +26,7 @@ from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
 from edgemeter_converters.worker import apply_stage, build_variant
 from edgemeter_protos.v1 import variant_pb2
-from tests import tiny_llama
+from tests import learning_llama
 from tests.integration.converters.llama_nets import other_text, taught, texts
 
 pytestmark = pytest.mark.needs_torch
@@ -40,12 +40,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 def encoding(precision: Precision, work_dir: Path) -> Encoding:
     windows = texts(16).inputs
     return Encoding(
-        precision=precision, input_shapes=((tiny_llama.WINDOW,),), calibration=windows, work_dir=work_dir
+        precision=precision, input_shapes=((learning_llama.WINDOW,),), calibration=windows, work_dir=work_dir
     )
 
 
 def test_each_loses_what_its_bits_lose(model: LoadedModel, tmp_path: Path) -> None:
-    windows = tiny_llama.windows(4, seed=9)
+    windows = learning_llama.windows(4, seed=9)
     (expected,) = models.predict(model, (windows,))
     lost: dict[Precision, float] = {}
     sizes: dict[Precision, int] = {}
@@ -54,7 +54,7 @@ def test_each_loses_what_its_bits_lose(model: LoadedModel, tmp_path: Path) -> No
         assert TorchLLM().encode(model, encoding(precision, tmp_path)) == content
         artifact = TorchLLM().open(content)
         (outputs,) = artifact.run((windows,))
-        assert outputs.shape == (4, tiny_llama.WINDOW - 1)
+        assert outputs.shape == (4, learning_llama.WINDOW - 1)
         np.testing.assert_allclose(outputs, artifact.run_reference((windows,))[0], rtol=1e-2, atol=1e-2)
         assert artifact.parameters == model.parameters
         assert 0.8 * model.parameters < artifact.non_zero_parameters <= model.parameters

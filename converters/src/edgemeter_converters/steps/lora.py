@@ -21,11 +21,11 @@ STEP = Step(
         ),
         Parameter(
             name="alpha",
-            kind=Kind.NUMBER,
-            low=1e-3,
-            high=1e6,
+            kind=Kind.COUNT,
+            low=1,
+            high=1_000_000,
             help="over r: the adapter's weight",
-            default=16.0,
+            default=16,
         ),
         Parameter(
             name="targets",

@@ -99,7 +99,8 @@ def mean_nll(module: Any, windows: NDArray[Any]) -> float:
     with torch.inference_mode():
         for first in range(0, len(windows), WINDOWS_AT_ONCE):
             total += float(_nll(module, windows[first : first + WINDOWS_AT_ONCE]))
-    return total / (len(windows) * (windows.shape[1] - 1))
+    tokens: int = windows[:, 1:].size
+    return total / tokens
 
 
 class _Run:

@@ -155,13 +155,15 @@ def _configuration(context: Context, adapted: list[str]) -> Any:
     import peft
 
     rank, alpha = context.arguments["r"], context.arguments["alpha"]
+    assert isinstance(rank, int)
+    assert isinstance(alpha, int)
     return peft.LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=0.0, bias="none", target_modules=adapted, task_type="CAUSAL_LM"
     )
 
 
 def _call(context: Context) -> str:
-    return f"r={context.arguments['r']}, alpha={context.arguments['alpha']:g}"
+    return f"r={context.arguments['r']}, alpha={context.arguments['alpha']}"
 
 
 def _adapter(with_adapter: Any) -> bytes:

@@ -21,6 +21,7 @@ from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import training_arguments
 from edgemeter_converters.steps.transform import Context, Transformed
 from edgemeter_converters.training import llama as training
+from edgemeter_converters.training.torch import History
 
 
 class Factors(nn.Module):  # type: ignore[misc]
@@ -69,7 +70,7 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
         )
         history = training.fine_tune(module, texts, context, plan)
     else:
-        history = training.History()
+        history = History()
     for name, layer in list(module.named_modules()):
         if isinstance(layer, Factors):
             replace(module, name, layer.product())

@@ -23,6 +23,7 @@ from edgemeter_converters.steps.call import Ratio
 from edgemeter_converters.steps.transform import Context, Transformed
 from edgemeter_converters.training import llama as training
 from edgemeter_converters.training import schedule
+from edgemeter_converters.training.torch import History
 
 GAINS_NOTHING = (
     "Zeros among the weights make no GGUF smaller and no runtime for language models faster: prune-layers "
@@ -62,7 +63,7 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
         Masks(held, kept).apply()
         if stream is not None:
             stream = stream.after(block)
-    history = training.History()
+    history = History()
     if context.training is not None and tuning.epochs:
         for each in held:
             each.parameter.requires_grad_(True)

@@ -27,8 +27,8 @@ demo: setup ## train, compress, dispatch, measure: the whole way on this machine
 	$(BIN)/edgemeter demo
 
 # Where a neighbour on the other core would change what is measured, nothing runs beside.
-ALONE := tests/integration/agent tests/acceptance tests/faults
-TOGETHER := tests/unit $(filter-out tests/integration/agent,$(wildcard tests/integration/*))
+ALONE := tests/integration/agent tests/faults
+TOGETHER := tests/acceptance tests/unit $(filter-out tests/integration/agent,$(wildcard tests/integration/*))
 
 test: setup ## every test, the slow ones too
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(TOGETHER)

@@ -155,7 +155,12 @@ def _run(command: list[str], folder: Path, source: Source) -> Path:
 
 def reason(errors: str) -> str:
     """What pip, apt-get or npm says went wrong, out of what it printed. Pure."""
-    by_npm = [match[1].strip() for match in re.finditer(r"^npm (?:error|ERR!) (.*)$", errors, re.MULTILINE)]
+    by_npm = [
+        match[1].strip()
+        for match in re.finditer(
+            r"^npm (?:error|ERR!) (?:notarget |network |404 )?(.*)$", errors, re.MULTILINE
+        )
+    ]
     by_npm = [line for line in by_npm if line and not line.startswith(_NPM_NOISE)]
     others = [match[1].strip() for match in re.finditer(r"^(?:ERROR|E): (.*)$", errors, re.MULTILINE)]
     return next(iter(by_npm or others[-1:]), "nothing came")

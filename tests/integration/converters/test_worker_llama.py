@@ -21,7 +21,7 @@ from edgemeter_converters.messages import (
     ModelRequest,
     ModelSource,
 )
-from edgemeter_converters.models import llama, llama_files
+from edgemeter_converters.models import llama, llama_files, llama_shape
 from edgemeter_protos.v1 import lab_pb2, refusal_pb2, variant_pb2
 from tests import learning_llama
 
@@ -78,7 +78,7 @@ def test_a_model_is_looked_at(blobs: SharedFolder, data: DatasetReport) -> None:
     report = worker.inspect_model(ModelRequest(exchange=blobs, source=MODEL))
     assert (report.framework, report.task) == ("llama", "language-model")
     assert report.vocabulary == data.vocabulary != ""
-    shape = llama.llama_shape.from_config(learning_llama.SHAPE | {"model_type": "llama"}, "tiny")
+    shape = llama_shape.from_config(learning_llama.SHAPE | {"model_type": "llama"}, "tiny")
     assert (report.parameters, report.macs) == (shape.parameters, shape.macs_per_token)
     signature = variant_pb2.Signature.FromString(report.signature)
     assert [(spec.name, spec.dtype, list(spec.shape)) for spec in signature.inputs] == [

@@ -27,7 +27,7 @@ def cut(*parts: Any) -> Any:
     return made
 
 
-CUTS = {
+CUTS: dict[str, list[Any]] = {
     "gpt-2": [pre_tokenizers.ByteLevel(add_prefix_space=False)],
     "smollm": [
         pre_tokenizers.Digits(individual_digits=True),

@@ -15,6 +15,9 @@ from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
 from edgemeter_protos.v1 import variant_pb2
 
+_GENAI = variant_pb2.RuntimeRequirement(runtime="onnxruntime-genai", min_version="0.18.0")
+"""The version that was tried, on what its own builder makes."""
+
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 """Of zip's calendar: a file's bytes follow from what is in it alone."""
 
@@ -42,7 +45,7 @@ class ONNXGenAI:
         precision: Precision,  # noqa: ARG002
         options: Options,  # noqa: ARG002
     ) -> tuple[variant_pb2.RuntimeRequirement, ...]:
-        return (variant_pb2.RuntimeRequirement(runtime="onnxruntime-genai"),)
+        return (_GENAI,)
 
     def layers(self, model: LoadedModel, encoding: Encoding) -> tuple[str, ...]:  # noqa: ARG002
         return ()

@@ -112,7 +112,7 @@ def vocabulary_digest(path: Path) -> str:
 def _byte_level(metadata: Mapping[str, Any], tokens: Sequence[str], file_name: str) -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    cuts = {
+    cuts: dict[str, list[Any]] = {
         "gpt-2": [pre_tokenizers.ByteLevel(add_prefix_space=False)],
         "smollm": [
             pre_tokenizers.Digits(individual_digits=True),

@@ -22,4 +22,5 @@ def nll(logits: NDArray[Any], token_ids: NDArray[Any]) -> NDArray[np.float64]:
     top = scores.max(axis=1, keepdims=True)
     total = np.log(np.exp(scores - top).sum(axis=1, dtype=np.float64))
     chosen = np.take_along_axis(scores, ids[:, None], axis=1)[:, 0]
-    return total + top[:, 0].astype(np.float64) - chosen.astype(np.float64)
+    found: NDArray[np.float64] = total + top[:, 0].astype(np.float64) - chosen.astype(np.float64)
+    return found

@@ -14,14 +14,12 @@ from torch.nn import functional
 
 from edgemeter_converters.compress.llama import blocks
 from edgemeter_converters.compress.llama.modules import transformed, writable
+from edgemeter_converters.compress.llama.tuning import fine_tune
 from edgemeter_converters.compress.ranks import rank_of
 from edgemeter_converters.compress.torch.layers import replace
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models.model import LoadedModel
-from edgemeter_converters.steps import training_arguments
 from edgemeter_converters.steps.transform import Context, Transformed
-from edgemeter_converters.training import llama as training
-from edgemeter_converters.training.torch import History
 
 
 class Factors(nn.Module):  # type: ignore[misc]
@@ -53,24 +51,13 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
         ConversionError: no layer's would be, or fine-tuning failed.
     """
     module = writable(model)
-    tuning = training_arguments.read(context.arguments, context.seed)
-    vocabulary = module.config.vocab_size
     windows = None
     if context.training is not None:
-        windows = blocks.calibration_windows(context.training, vocabulary, context.seed, "low-rank")
-    before, after = _factorize(module, windows, context)
-    if context.training is not None and tuning.epochs:
-        texts = blocks.training_windows(context.training, vocabulary, "low-rank")
-        plan = training.planned(
-            len(texts),
-            epochs=tuning.epochs,
-            learning_rate=tuning.learning_rate,
-            batch_size=tuning.batch_size,
-            seed=tuning.seed,
+        windows = blocks.calibration_windows(
+            context.training, module.config.vocab_size, context.seed, "low-rank"
         )
-        history = training.fine_tune(module, texts, context, plan)
-    else:
-        history = History()
+    before, after = _factorize(module, windows, context)
+    history = fine_tune(module, context, "low-rank")
     for name, layer in list(module.named_modules()):
         if isinstance(layer, Factors):
             replace(module, name, layer.product())

@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 
 from edgemeter_converters.compress.llama import blocks
 from edgemeter_converters.compress.llama.modules import transformed, writable
+from edgemeter_converters.compress.llama.tuning import fine_tune
 from edgemeter_converters.compress.torch.layers import Weight
 from edgemeter_converters.compress.torch.zeros import Masks
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models.model import LoadedModel
-from edgemeter_converters.steps import training_arguments
 from edgemeter_converters.steps.call import Ratio
 from edgemeter_converters.steps.transform import Context, Transformed
-from edgemeter_converters.training import llama as training
 from edgemeter_converters.training import schedule
-from edgemeter_converters.training.torch import History
 
 GAINS_NOTHING = (
     "Zeros among the weights make no GGUF smaller and no runtime for language models faster: prune-layers "
@@ -40,11 +38,11 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
     sparsity = context.arguments["sparsity"]
     assert isinstance(sparsity, float | Ratio)
     module = writable(model)
-    tuning = training_arguments.read(context.arguments, context.seed)
-    vocabulary = module.config.vocab_size
     stream = None
     if context.training is not None:
-        windows = blocks.calibration_windows(context.training, vocabulary, context.seed, "prune")
+        windows = blocks.calibration_windows(
+            context.training, module.config.vocab_size, context.seed, "prune"
+        )
         stream = blocks.entering(module, windows)
     held: list[Weight] = []
     kept: dict[str, Any] = {}
@@ -55,27 +53,19 @@ def apply(model: LoadedModel, context: Context) -> Transformed:
         if stream is not None:
             with blocks.grams(blocks.linears(block)) as found:
                 stream.after(block)
+        dense: list[Weight] = []
         for name, layer in blocks.linears(block).items():
             path = f"model.layers.{number}.{name}"
-            held.append(Weight(name=f"{path}.weight", layer=path, parameter=layer.weight))
+            dense.append(Weight(name=f"{path}.weight", layer=path, parameter=layer.weight))
             scores = _scores(layer.weight.detach(), found.get(name))
             kept[f"{path}.weight"] = torch.from_numpy(mask(scores, sparsity, by_row=stream is not None))
-        Masks(held, kept).apply()
+        Masks(dense, kept).apply()
+        held += dense
         if stream is not None:
             stream = stream.after(block)
-    history = History()
-    if context.training is not None and tuning.epochs:
-        for each in held:
-            each.parameter.requires_grad_(True)
-        texts = blocks.training_windows(context.training, vocabulary, "prune")
-        plan = training.planned(
-            len(texts),
-            epochs=tuning.epochs,
-            learning_rate=tuning.learning_rate,
-            batch_size=tuning.batch_size,
-            seed=tuning.seed,
-        )
-        history = training.fine_tune(module, texts, context, plan, hold=Masks(held, kept))
+    for each in held:
+        each.parameter.requires_grad_(True)
+    history = fine_tune(module, context, "prune", hold=Masks(held, kept))
     return Transformed(
         model=transformed(model, module),
         epochs=history.epochs,

@@ -27,7 +27,8 @@ Logits = npt.NDArray[np.float32]
 WINDOW_TOKENS = 256
 CHUNK_TOKENS = 64
 """Of a window, at once: with a vocabulary of 128,000, logits for all of it would take 130 MB. A chunk's
-context holds the chunks before it, so that nothing but rounding depends on it."""
+context holds the chunks before it, so that nothing but rounding depends on it; with llama.cpp not even that,
+whose kernels for many tokens begin at 32 or 64 of them."""
 
 ACCELERATORS = ("cpu",)
 
@@ -93,17 +94,15 @@ def windows_of(inputs: Sequence[Array], vocabulary: int) -> Tokens:
 
 
 def chunks(tokens: Tokens) -> list[tuple[int, Tokens]]:
-    """A window in pieces for one run of the model each: (position of the first, tokens). The window's last
-    token is in none: nothing comes after it that could be likely or not."""
-    scored = len(tokens) - 1
-    return [(at, tokens[at : min(at + CHUNK_TOKENS, scored)]) for at in range(0, scored, CHUNK_TOKENS)]
+    """A window in pieces of CHUNK_TOKENS for one run of the model each: (position of the first, tokens)."""
+    return [(at, tokens[at : at + CHUNK_TOKENS]) for at in range(0, len(tokens), CHUNK_TOKENS)]
 
 
 def negative_log_likelihood(logits: Logits, following: Tokens) -> npt.NDArray[np.float32]:
-    """In nats, float32 [positions], of the token that follows each position: log(sum(exp(logits))) minus its
-    logit. Sums are made in float64, a row at a time."""
+    """In nats, float32 [following], of the token that follows each position: log(sum(exp(logits))) minus its
+    logit. Sums are made in float64, a row at a time. After a window's last position nothing follows."""
     nll = np.empty(len(following), np.float32)
-    for at, (row, token) in enumerate(zip(logits, following, strict=True)):
+    for at, (row, token) in enumerate(zip(logits, following, strict=False)):
         highest = float(row.max())
         nll[at] = highest + np.log(np.exp(row - highest).sum(dtype=np.float64)) - float(row[token])
     return nll

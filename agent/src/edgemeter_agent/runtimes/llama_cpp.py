@@ -66,8 +66,8 @@ class LlamaWindows:
             self._context.forget_from(0)
             for at, tokens in language.chunks(window):
                 logits = self._context.run(tokens, at, every=True)
-                end = at + len(tokens)
-                nll[at:end] = language.negative_log_likelihood(logits, window[at + 1 : end + 1])
+                following = window[at + 1 : at + 1 + len(tokens)]
+                nll[at : at + len(following)] = language.negative_log_likelihood(logits, following)
 
     def outputs(self) -> list[RealArray]:
         return [self._nll.copy()]

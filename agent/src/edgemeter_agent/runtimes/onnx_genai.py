@@ -137,10 +137,9 @@ class GenaiWindows:
             self._context.forget_from(0)
             for at, tokens in language.chunks(window):
                 self._context.run(tokens)
-                end = at + len(tokens)
-                nll[at:end] = language.negative_log_likelihood(
-                    self._context.logits(), window[at + 1 : end + 1]
-                )
+                following = window[at + 1 : at + 1 + len(tokens)]
+                logits = self._context.logits()
+                nll[at : at + len(following)] = language.negative_log_likelihood(logits, following)
 
     def outputs(self) -> list[RealArray]:
         return [self._nll.copy()]

@@ -33,11 +33,16 @@ def test_likelihoods_are_those_of_a_softmax_wherever_its_logits_lie(seed: int, s
     )
 
 
-def test_chunks_hold_every_token_but_the_last_once_and_in_order() -> None:
+def test_nothing_follows_a_windows_last_position() -> None:
+    nll = language.negative_log_likelihood(np.zeros((3, 4), np.float32), np.array([1, 2], np.int32))
+    np.testing.assert_allclose(nll, np.log(4), rtol=1e-6)
+
+
+def test_chunks_hold_every_token_once_and_in_order() -> None:
     window = np.arange(256, dtype=np.int32)
     pieces = language.chunks(window)
     assert [at for at, _ in pieces] == [0, 64, 128, 192]
-    np.testing.assert_array_equal(np.concatenate([tokens for _, tokens in pieces]), window[:255])
+    np.testing.assert_array_equal(np.concatenate([tokens for _, tokens in pieces]), window)
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,10 @@ def manifest(one: variant_pb2.Manifest) -> Record:
             "absolute_tolerance": one.golden.absolute_tolerance,
             "relative_tolerance": one.golden.relative_tolerance,
         },
+        "attachments": [
+            {"name": each.name, "about": each.about, "size_bytes": each.size_bytes, "digest": each.digest}
+            for each in one.attachments
+        ],
         "notes": list(one.notes),
     }
 

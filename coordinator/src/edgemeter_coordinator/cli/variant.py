@@ -156,7 +156,7 @@ def facts(variant: lab_pb2.Variant) -> list[tuple[str, str]]:
         ),
         ("output error", _output_error(one)),
         ("left in float", ", ".join(one.kept_layers) or cells.NONE),
-        ("runs on", " or ".join(map(cells.requirement, one.runtimes)) or "no known runtime"),
+        ("runs on", " or ".join(map(cells.requirement, one.runtimes)) or "the coordinator only"),
         (
             "conversion",
             f"{cells.duration(one.conversion_duration_ns / 1e6)}, peak memory "
@@ -171,6 +171,10 @@ def facts(variant: lab_pb2.Variant) -> list[tuple[str, str]]:
             else "may give another digest: its tools don't promise the same",
         ),
         ("digest", one.artifact_digest),
+        *(
+            ("beside it", f"{each.name}, {cells.size(each.size_bytes)}: {each.about}; {each.digest}")
+            for each in one.attachments
+        ),
         ("data", variant.dataset_name),
     ]
 

@@ -43,6 +43,16 @@ def test_facts() -> None:
     assert shown["tools"] == "keras 3.15.1, tensorflow 2.21.0"
 
 
+def test_what_lies_beside_the_file() -> None:
+    adapter = variant_pb2.Attachment(
+        name="adapter.safetensors", digest="ef" * 32, size_bytes=9_824_424, about="LoRA adapter (r=8)"
+    )
+    shown = dict(facts(lab_pb2.Variant(manifest=changed(attachments=[adapter]))))
+    assert shown["beside it"] == f"adapter.safetensors, 9.82 MB: LoRA adapter (r=8); {'ef' * 32}"
+    assert shown["runs on"] == "the coordinator only"
+    assert "beside it" not in dict(facts(lab_pb2.Variant(manifest=MANIFEST)))
+
+
 def test_what_is_not_known_is_said_to_be() -> None:
     shown = dict(facts(lab_pb2.Variant(manifest=variant_pb2.Manifest())))
     assert shown["multiply-accumulates"] == "-"

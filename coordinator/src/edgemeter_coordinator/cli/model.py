@@ -29,8 +29,8 @@ def add(
         str,
         typer.Argument(
             metavar="PATH|FUNCTION",
-            help="A .keras, .h5, .pt2, .pt, .onnx or .tflite file, a SavedModel's folder or .zip, or "
-            "package.module:function, which the coordinator then calls.",
+            help="A .keras, .h5, .pt2, .pt, .onnx, .tflite or .gguf file, a SavedModel's or Hugging Face "
+            "folder or its .zip, or package.module:function, which the coordinator then calls.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="A name for it; the file's stem where left out.")] = None,

@@ -1,4 +1,5 @@
-"""What a model may be given as: a file, a SavedModel's folder, or a function; and its inputs as text."""
+"""What a model may be given as: a file, a SavedModel's or a language model's folder, or a function; and its
+inputs as text."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +20,10 @@ _INPUT = re.compile(r"\s*([a-z][a-z0-9]*)\s*\[([^\]]*)\]\s*", re.ASCII)
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 """The earliest that a .zip can say."""
 
-_GRAPH = "saved_model.pb"
+_GRAPH, _CONFIG = "saved_model.pb", "config.json"
+
+_OF_LANGUAGE_MODELS = (_CONFIG, "tokenizer.json", "*.safetensors")
+"""What is read of a Hugging Face folder, which may hold the same weights in other forms too."""
 
 
 def input_spec(text: str) -> variant_pb2.TensorSpec:
@@ -36,30 +40,35 @@ def input_spec(text: str) -> variant_pb2.TensorSpec:
 
 @contextmanager
 def as_file(path: Path) -> Iterator[Path]:
-    """`path` itself, or a .zip of a SavedModel's folder, named as the folder is; that one is there for as
-    long as this lasts. Raises EdgemeterError."""
+    """`path` itself, or a .zip of a SavedModel's or a Hugging Face folder, named as the folder is; that one
+    is there for as long as this lasts. Raises EdgemeterError."""
     if not path.is_dir():
         yield path
         return
-    if not (path / _GRAPH).is_file():
-        raise EdgemeterError(f"{path} is a folder without {_GRAPH}: it is no SavedModel, and no other model")
+    if (path / _GRAPH).is_file():
+        files = [each for each in path.rglob("*") if each.is_file()]
+    elif (path / _CONFIG).is_file():
+        files = [each for pattern in _OF_LANGUAGE_MODELS for each in path.glob(pattern)]
+    else:
+        raise EdgemeterError(
+            f"{path} is a folder without {_GRAPH} or {_CONFIG}: it is no SavedModel, and no language model"
+        )
     with tempfile.TemporaryDirectory(prefix="edgemeter-pack-") as scratch:
         packed = Path(scratch) / f"{path.resolve().name}.zip"
         try:
-            pack(path, packed)
+            pack(path, packed, files)
         except OSError as error:
             raise EdgemeterError(f"cannot pack {error.filename or path}: {error.strerror}") from error
         yield packed
 
 
-def pack(folder: Path, into: Path) -> None:
-    """Writes a .zip of all files below `folder`: the same bytes for the same files, wherever and whenever.
+def pack(folder: Path, into: Path, files: Iterable[Path]) -> None:
+    """Writes a .zip of `files` below `folder`: the same bytes for the same files, wherever and whenever.
 
     Raises OSError where one can't be read, or `into` not be written.
     """
-    files = sorted(each for each in folder.rglob("*") if each.is_file())
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
-        for path in files:
+        for path in sorted(files):
             entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _FIRST_DAY)
             entry.create_system = 3  # Unix, on every system
             entry.external_attr = (stat.S_IFREG | 0o644) << 16

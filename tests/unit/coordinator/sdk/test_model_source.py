@@ -66,8 +66,23 @@ def test_a_saved_model_s_folder_is_packed_the_same_whenever(tmp_path: Path) -> N
         assert packed.read_bytes() == first
 
 
+def test_of_a_hugging_face_folder_only_what_is_read_is_packed(tmp_path: Path) -> None:
+    folder = tmp_path / "SmolLM2"
+    (folder / ".git").mkdir(parents=True)
+    read = ("config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    for name in (*read, "tokenizer.json", "pytorch_model.bin", "README.md", ".git/config.json"):
+        (folder / name).write_bytes(name.encode())
+    with model_source.as_file(folder) as packed:
+        assert packed.name == "SmolLM2.zip"
+        with zipfile.ZipFile(packed) as archive:
+            assert archive.namelist() == [*read, "tokenizer.json"]
+
+
 def test_another_folder_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(EdgemeterError, match=r"without saved_model\.pb"), model_source.as_file(tmp_path):
+    with (
+        pytest.raises(EdgemeterError, match=r"without saved_model\.pb or config\.json"),
+        model_source.as_file(tmp_path),
+    ):
         pass
 
 

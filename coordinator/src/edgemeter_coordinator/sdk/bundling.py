@@ -12,11 +12,11 @@ from edgemeter_coordinator.bundle import archive, numbers
 from edgemeter_coordinator.bundle.agreement import Compared, Says, compare, repeats
 from edgemeter_coordinator.bundle.manifest import Bundle, Bundled
 from edgemeter_coordinator.sdk import parts
-from edgemeter_coordinator.sdk.errors import EdgemeterError, Refused, Unreachable
+from edgemeter_coordinator.sdk.errors import EdgemeterError, Unreachable
+from edgemeter_coordinator.sdk.part_study import study_of
 from edgemeter_coordinator.sdk.replay_originals import bring, zoo_entry
 from edgemeter_coordinator.sdk.study import Study
 from edgemeter_coordinator.sdk.study_watcher import Watcher
-from edgemeter_coordinator.study_file.resuming import There, decide
 from edgemeter_protos.v1 import lab_pb2
 
 if TYPE_CHECKING:
@@ -133,33 +133,19 @@ def _replayed(
         dry_run=True,
     )
     planned = lab.create_study(request).last
-    study = _study(lab, one.study.name, planned, request, watcher)
+
+    def create(name: str) -> Study:
+        request.name, request.dry_run = name, False
+        return lab.create_study(request)
+
+    file, part = replay_name(one.study.name)
+    study = study_of(lab, file, part, planned, create=create, say=watcher.doing, anew=True)
     study.wait(progress=watcher.measuring)
     responses = study.responses()
     used = {job.device_id for job in planned.jobs}
     boards = {board.id: board for board in lab.devices() if board.id in used}
     compared = compare(one.measured, numbers.measured(responses), one.boards, boards)
     return Replayed(name=one.study.name, study=study, numbers=compared)
-
-
-def _study(
-    lab: Lab, name: str, planned: lab_pb2.Study, request: lab_pb2.CreateStudyRequest, watcher: Watcher
-) -> Study:
-    """The repetition: a new study, or one that still runs."""
-    file, part = replay_name(name)
-    while True:
-        made = (study.last for study in parts.runs_of(lab, file))
-        decided = decide(file, part, planned, made, anew=True)
-        if isinstance(decided, There):
-            return Study(lab, decided.study)
-        request.name, request.dry_run = str(decided.name), False
-        watcher.doing(f"{name} is repeated as {decided.name}")
-        try:
-            return lab.create_study(request)
-        except Refused as refused:
-            # Another replay of the same bundle was faster.
-            if refused.reason != "ALREADY_EXISTS":
-                raise
 
 
 def replay_name(name: str) -> tuple[str, str]:

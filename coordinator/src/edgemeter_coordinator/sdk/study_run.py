@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from edgemeter_coordinator.sdk import parts
 from edgemeter_coordinator.sdk.adding import application_of, zoo_names
 from edgemeter_coordinator.sdk.errors import EdgemeterError, Refused, Unreachable
 from edgemeter_coordinator.sdk.part_originals import Brought, bring
+from edgemeter_coordinator.sdk.part_study import study_of
 from edgemeter_coordinator.sdk.study import Study
 from edgemeter_coordinator.sdk.study_watcher import Outcome, Watcher
 from edgemeter_coordinator.study_file.contents import StudyFile
 from edgemeter_coordinator.study_file.originals import Origins, Surroundings, locate
-from edgemeter_coordinator.study_file.resuming import There, decide
 from edgemeter_coordinator.study_file.wanted import WantedPart
 from edgemeter_protos.v1 import lab_pb2
 
@@ -128,21 +127,17 @@ class _PartRun:
         """The part's study, and whether it had ended before."""
         brought = bring(self._lab, self._wanted.part, self._origins, self._watcher)
         planned = self._planned(brought)
-        while True:
-            made = (study.last for study in parts.runs_of(self._lab, self._name))
-            found = decide(self._name, self._wanted.part.name, planned, made, keep_failed=self._keep_failed)
-            if isinstance(found, There):
-                study = Study(self._lab, found.study)
-                return study, study.ended
-            if found.why:
-                self._watcher.doing(f"{found.why}: this one is {found.name}")
-            recipes = [variant.recipe for variant in planned.variants]
-            try:
-                return self._create(brought, recipes, name=str(found.name)), False
-            except Refused as refused:
-                # Another run of the same file was faster.
-                if refused.reason != "ALREADY_EXISTS":
-                    raise
+        recipes = [variant.recipe for variant in planned.variants]
+        study = study_of(
+            self._lab,
+            self._name,
+            self._wanted.part.name,
+            planned,
+            create=lambda name: self._create(brought, recipes, name=name),
+            say=self._watcher.doing,
+            keep_failed=self._keep_failed,
+        )
+        return study, study.ended
 
     def _planned(self, brought: Brought) -> lab_pb2.Study:
         """What the coordinator would create, without the recipes that it refuses one by one.

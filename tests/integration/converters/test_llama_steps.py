@@ -20,8 +20,11 @@ from edgemeter_converters.compress.llama.prune import mask
 from edgemeter_converters.compress.llama.reconstruct import importance, without_inputs
 from edgemeter_converters.datasets import Samples
 from edgemeter_converters.exceptions import ConversionError
+from edgemeter_converters.formats.format import Encoding
+from edgemeter_converters.formats.gguf import GGUF
 from edgemeter_converters.models import llama
 from edgemeter_converters.models.model import LoadedModel
+from edgemeter_converters.steps import Precision
 from edgemeter_converters.steps.call import Ratio
 from edgemeter_protos.v1 import refusal_pb2
 from tests import learning_llama
@@ -222,3 +225,19 @@ def test_text_of_another_tokenizer_is_refused(call: str, model: LoadedModel, tmp
     with pytest.raises(ConversionError, match="holds token 320, and the model knows 0 to 319") as refused:
         run(call, model, tmp_path, Samples(inputs=(windows,)))
     assert refused.value.reason == refusal_pb2.REFUSAL_REASON_SHAPE_MISMATCH
+
+
+@pytest.mark.parametrize("call", ["prune-layers(1)", "prune-width(0.5)", "lora(4,steps=4)"])
+def test_what_is_left_is_a_plain_llama(call: str, model: LoadedModel, held_out: Any, tmp_path: Path) -> None:
+    """llama.cpp reads it, and says of the text what torch says."""
+    done = run(call, model, tmp_path / "checkpoint", texts())
+    asked = Encoding(
+        precision=Precision.FLOAT32,
+        input_shapes=((learning_llama.WINDOW,),),
+        calibration=(),
+        work_dir=tmp_path,
+    )
+    (outputs,) = GGUF().open(GGUF().encode(done.model, asked)).run((held_out[:2],))
+    (expected,) = models.predict(done.model, (held_out[:2],))
+    np.testing.assert_allclose(outputs, expected, atol=5e-3)
+    assert float(outputs.mean()) == pytest.approx(float(expected.mean()), rel=1e-4)

@@ -33,7 +33,12 @@ from edgemeter_coordinator.store.jobs import StudyJob
 from edgemeter_coordinator.store.models import ModelRow
 from edgemeter_coordinator.store.studies import StudyRow, StudyVariantRow
 from edgemeter_coordinator.store.variants import VariantRow
+from edgemeter_protos import text_plans
 from edgemeter_protos.v1 import lab_pb2, plan_pb2, refusal_pb2
+
+
+WRITE_TEXT = frozenset({"llama"})
+"""Frameworks whose models are timed by what they write."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +56,13 @@ def complete_plan(request: lab_pb2.CreateStudyRequest) -> None:
     problem = plan_problem(request.plan)
     if problem is not None:
         raise Refused(refusal_pb2.REFUSAL_REASON_BAD_REQUEST, problem)
+
+
+def check_text(framework: str, plan: plan_pb2.Plan) -> None:
+    """Raises Refused (BAD_REQUEST) for a plan that a model of this framework is not measured by: boards would
+    refuse it too, once everything is built."""
+    problem = text_plans.refusal(plan) if framework in WRITE_TEXT else None
+    bounds.check(problem is None, problem or "")
 
 
 def submit(
@@ -72,6 +84,7 @@ def submit(
         f"{model.name} was given other preprocessing or inputs a moment ago: try again",
     )
     check_data(model, dataset, read)
+    check_text(model.framework, request.plan)
     boards = _boards(connection, request, read, model.framework)
     planned = _planned(connection, model, dataset, read)
     name = _study_name(connection, request.name, model)

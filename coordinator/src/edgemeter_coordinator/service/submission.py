@@ -36,7 +36,6 @@ from edgemeter_coordinator.store.variants import VariantRow
 from edgemeter_protos import text_plans
 from edgemeter_protos.v1 import lab_pb2, plan_pb2, refusal_pb2
 
-
 WRITE_TEXT = frozenset({"llama"})
 """Frameworks whose models are timed by what they write."""
 

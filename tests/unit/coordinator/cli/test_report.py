@@ -38,7 +38,7 @@ class MadeUpStudy:
 
 
 class MadeUpLab:
-    """A lab with the study file "study" of two parts; one variant's power readings, damaged ones, and none."""
+    """A lab with the study file "study" of two parts; power readings of one variant, damaged ones, none."""
 
     def __init__(self) -> None:
         self.made = [

@@ -12,6 +12,8 @@ from edgemeter_coordinator.cli import bench
 from edgemeter_coordinator.cli.app import app
 from edgemeter_coordinator.cli.connection import Where
 from edgemeter_coordinator.report import export
+from edgemeter_coordinator.report.runs import Run
+from edgemeter_coordinator.sdk import mlflow
 from edgemeter_protos import plans
 from edgemeter_protos.v1 import lab_pb2
 from tests.unit.coordinator.report.measured import measured
@@ -33,6 +35,10 @@ class MadeUp:
 
     def responses(self, *, include_late: bool = False) -> list[lab_pb2.ListResultsResponse]:
         return [full(), measured()]
+
+    @property
+    def name(self) -> str:
+        return "digits-1"
 
     def results(self, *, include_late: bool = False) -> list[dict[str, object]]:
         return export.exported(self.responses())
@@ -83,3 +89,40 @@ def test_a_dry_run_says_how_it_would_be_measured(capsys: pytest.CaptureFixture[s
         assert text in said.out, text
     assert "measuring takes at least 10.2 min a board: blocks 3.00 s, energy 10.0 s" in said.err
     assert "sustained 10 min" in said.err
+
+
+def test_parquet_goes_into_a_file_only(tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    done = typed(f"result export digits-1 --format parquet -o {file}")
+    assert "2 results in" in done.stderr
+    assert file.read_bytes().startswith(b"PAR1")
+    refused = CliRunner().invoke(app, ["result", "export", "digits-1", "--format", "parquet"])
+    assert refused.exit_code == 2
+    assert "name a file with -o" in refused.output
+
+
+def test_json_and_another_form_exclude_each_other() -> None:
+    for form in ("csv", "parquet"):
+        refused = CliRunner().invoke(app, ["result", "export", "digits-1", "--json", "--format", form])
+        assert refused.exit_code == 2
+
+
+def test_runs_are_logged_instead_of_printed_or_beside_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen = []
+
+    def log(uri: str, experiment: str, runs: list[Run]) -> mlflow.Logged:
+        seen.append((uri, experiment, [run.name for run in runs]))
+        return mlflow.Logged(experiment=experiment, new=1, known=1, without_artifacts="it keeps them itself")
+
+    monkeypatch.setattr(mlflow, "log", log)
+    done = typed("result export digits-1 --mlflow http://127.0.0.1:5000")
+    assert done.stdout == ""
+    assert "1 runs logged in the experiment digits-1, 1 known" in done.stderr
+    assert "without their files: it keeps them itself" in done.stderr
+    typed(f"result export digits-1 --mlflow http://127.0.0.1:5000 -o {tmp_path / 'rows.json'}")
+    assert (tmp_path / "rows.json").exists()
+    assert (
+        seen == [("http://127.0.0.1:5000", "digits-1", ["float32@tflite on pi-a", "int8@tflite on pi-a"])] * 2
+    )

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import tiny_llama
 from tests.desk import Desk, until
 
 ROOT = Path(__file__).parents[2]
@@ -254,6 +255,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, material: Path) -> Iterator[De
     for page, name in (("measuring.md", "plan.toml"), ("study-files.md", "mine.toml")):
         (text,) = (block.text for block in blocks_of(DOCS / page) if block.language == "toml")
         (desk.folder / name).write_text(text)
+    tiny_llama.write_gguf(tiny_llama.weights(), desk.folder / "model.gguf")
     for name in ("model", "float32", "int8"):
         shutil.copy(material / "stripes.tflite", desk.folder / f"{name}.tflite")
     try:

@@ -12,6 +12,9 @@ from edgemeter_protos.report.measured import VERDICTS
 from edgemeter_protos.report.times import OUTCOMES
 from edgemeter_protos.v1 import lab_pb2, result_pb2
 
+NOT_MEASURED = "not_measured"
+"""In place of a verdict."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Text:
@@ -67,6 +70,23 @@ def facts_of(responses: Iterable[lab_pb2.ListResultsResponse]) -> list[Facts]:
     ordered = sorted((each for each in responses if not each.late), key=position)
     baseline = next((each for each in ordered if position(each) == 0), None)
     return [_facts(each, baseline) for each in ordered]
+
+
+def built_only(study: lab_pb2.Study, responses: Iterable[lab_pb2.ListResultsResponse]) -> list[Facts]:
+    """Variants that were built and that no board has measured: for comparison on the coordinator, or while a
+    study goes on."""
+    measured = {each.manifest.variant_id for each in responses if not each.late}
+    return [
+        Facts(
+            recipe=each.recipe,
+            is_baseline=False,
+            size_bytes=each.manifest.size_bytes,
+            verdict=NOT_MEASURED,
+            metrics=metrics_of(lab_pb2.ListResultsResponse(manifest=each.manifest)),
+        )
+        for each in study.variants
+        if each.state == lab_pb2.VARIANT_STATE_READY and each.variant_id not in measured
+    ]
 
 
 def position(response: lab_pb2.ListResultsResponse) -> int:

@@ -12,13 +12,13 @@ from edgemeter_coordinator.report.page import courses
 from edgemeter_coordinator.report.page.advice import Advice, advise
 from edgemeter_coordinator.report.page.changes import Changes, changes
 from edgemeter_coordinator.report.page.conditions import Condition, board, conditions, unreadable
-from edgemeter_coordinator.report.page.facts import devices_of, facts_of
+from edgemeter_coordinator.report.page.facts import built_only, devices_of, facts_of
 from edgemeter_coordinator.report.page.figures import Plot
 from edgemeter_coordinator.report.page.forest import forest
 from edgemeter_coordinator.report.page.operators import operators
 from edgemeter_coordinator.report.page.pareto import pareto
 from edgemeter_coordinator.report.page.repeat import Repeat, repeat
-from edgemeter_coordinator.report.page.table import Table, every_metric, table
+from edgemeter_coordinator.report.page.table import Table, built, every_metric, table
 from edgemeter_coordinator.report.page.traces import Trace
 from edgemeter_protos.report.times import SCENARIOS
 from edgemeter_protos.v1 import lab_pb2
@@ -55,7 +55,7 @@ class DevicePart:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyPart:
     """`title` is the part's name in its study file, else the study's; `missing` says what is not there and
-    why, a (what, why) each."""
+    why, a (what, why) each; `unmeasured` are variants that were built and measured on no board."""
 
     anchor: str
     name: str
@@ -64,6 +64,8 @@ class StudyPart:
     state: str
     devices: Sequence[DevicePart]
     missing: Sequence[tuple[str, str]]
+    # None where every variant was measured.
+    unmeasured: Table | None
     notes: Sequence[tuple[str, str]]
     attachments: Sequence[tuple[str, str, int, str]]
     repeat: Repeat
@@ -101,6 +103,7 @@ def compose(materials: Sequence[Material], *, title: str, made_at: datetime, ver
 def _study(material: Material, number: int) -> StudyPart:
     study = material.study
     by_device = devices_of(material.responses)
+    only_built = built_only(study, material.responses)
     task = next((each.manifest.task for each in study.variants if each.manifest.task), "")
     about = [
         study.model_name,
@@ -120,6 +123,7 @@ def _study(material: Material, number: int) -> StudyPart:
             for index, (device, responses) in enumerate(by_device, 1)
         ],
         missing=_missing(study),
+        unmeasured=built(only_built) if only_built else None,
         notes=[(each.recipe, note) for each in study.variants for note in each.manifest.notes],
         attachments=[
             (each.recipe, attached.name, attached.size_bytes, attached.about)

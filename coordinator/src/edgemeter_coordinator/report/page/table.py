@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgemeter_coordinator.report.page import changes
 from edgemeter_coordinator.report.page import metrics as quality
@@ -122,6 +122,19 @@ def every_metric(variants: Sequence[Facts]) -> Table:
             Row(recipe=each.recipe, is_baseline=each.is_baseline, verdict=each.verdict, cells=tuple(cells))
         )
     return Table(columns=tuple(columns), rows=tuple(rows))
+
+
+def built(variants: Sequence[Facts]) -> Table:
+    """Of variants that no board has measured: size, and every metric on the coordinator."""
+    metrics = every_metric(variants)
+    sizes = [_size(each, None) for each in variants]
+    return Table(
+        columns=(metrics.columns[0], Column(name="size"), *metrics.columns[1:]),
+        rows=tuple(
+            replace(row, cells=(row.cells[0], size, *row.cells[1:]))
+            for row, size in zip(metrics.rows, sizes, strict=True)
+        ),
+    )
 
 
 def _variant(one: Facts) -> Cell:

@@ -21,6 +21,7 @@ from tests.unit.coordinator.report.page.studies import (
     everything,
     language,
     material,
+    perplexity,
     pictures,
     power_trace,
     result,
@@ -294,6 +295,26 @@ def test_answers_for_programs(page: Page) -> None:
     assert latency["recipe"] == "int8@tflite"
     assert latency["ratio_ci95"] == [0.41, 0.43]
     assert found[0]["metric"] == {"name": "top1", "against": "labels", "place": "device"}
+
+
+def test_variants_for_the_coordinator_alone_are_told_apart() -> None:
+    """A format that no board runs is compared by its size and its quality."""
+    made = material(language(), name="study/text")
+    variant = made.study.variants.add(
+        variant_id="text-int4", recipe="int4@torch-llm", state=lab_pb2.VARIANT_STATE_READY
+    )
+    variant.manifest.size_bytes = 90_000_000
+    variant.manifest.metrics.extend(perplexity(33.0, (1.05, 1.04, 1.06)))
+    page = page_of(made)
+    table = page.studies[0].unmeasured
+    assert table is not None
+    assert [column.name for column in table.columns] == ["variant", "size", "perplexity", "perplexity_ratio"]
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [
+        ["int4@torch-llm", "90.0 MB", "33", "1.05"]
+    ]
+    assert "Built, and measured on no board" in html.render(page)
+    assert "### Built, and measured on no board" in markdown.render(page)
+    assert page_of(material(language())).studies[0].unmeasured is None
 
 
 def test_late_results_are_left_out() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.browser import PHONE, chromium, shown
 from tests.desk import Desk
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_tensorflow]
@@ -106,6 +107,26 @@ def test_the_trace_of_power_is_kept(lab: Desk, tmp_path: Path) -> None:
         assert len(kept["power_monotonic_ns"]) == len(kept["power_total_mw"]) > 100
         assert (np.diff(kept["power_monotonic_ns"]) > 0).all()
         assert kept["windows_ns"].shape[0] >= 3
+
+
+def test_the_report_of_it_in_a_browser(lab: Desk) -> None:
+    """What a board measured, from the coordinator onto the screen."""
+    lab.ok("edgemeter report metered -o report.html")
+    (answer,) = lab.json("edgemeter report metered")
+    assert answer["metric"] == {"name": "top1", "against": "labels", "place": "device"}
+    assert [choice["wanted"] for choice in answer["choices"]] == ["latency", "energy", "size"]
+    with chromium() as browser, shown(browser, lab.folder / "report.html", **PHONE) as seen:
+        seen.page.locator("summary", has_text="Power over time").click()
+        seen.scroll_through()
+        # Quality over latency and size, operators, the sustained load, power of both; energy and ratios where
+        # they were not voided.
+        drawn = seen.drawn()
+        assert len(drawn) >= 6
+        assert all(each["shapes"] > 3 for each in drawn)
+        assert seen.page.locator("table.sortable").first.locator("tbody tr").count() == 2
+        assert seen.overflow() == []
+        assert seen.errors == []
+        assert seen.requests == []
 
 
 def test_a_board_whose_operator_allows_no_programs_says_so(lab: Desk, material: Path, spec: str) -> None:

@@ -137,6 +137,13 @@ def test_changes_against_the_baseline(page: Page) -> None:
     assert found["float16@tflite"].latency.word == "cannot tell"
 
 
+def test_a_column_of_changes_in_energy_only_where_there_is_energy() -> None:
+    bare = markdown.render(page_of(material(language())))
+    assert "| against the baseline | size | quality | latency |\n| :-- | --: | --: | --: |\n| `q8" in bare
+    metered = markdown.render(page_of(material(pictures())))
+    assert "| quality | latency | energy |\n| :-- | --: | --: | --: | --: |\n| `float16" in metered
+
+
 def test_a_recipe_that_changes_nothing() -> None:
     same = [result("a@tflite"), result("b@tflite", ratio=(1.0, 0.9, 1.1), outcome="cannot_tell")]
     (change,) = page_of(material(same)).studies[0].devices[0].changes

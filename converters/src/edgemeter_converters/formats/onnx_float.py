@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.formats.onnx_graph import name_layers, name_values, opset_of, tidy
+from edgemeter_converters.formats.onnx_graph import (
+    free_fusions_names,
+    name_layers,
+    name_values,
+    opset_of,
+    tidy,
+)
 from edgemeter_converters.models import bridge
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.models.onnx import name_nodes, reason_of
@@ -39,6 +45,7 @@ def float_graph(model: LoadedModel, input_shapes: tuple[tuple[int, ...], ...], w
     if _add_instead_of_subtracting(proto.graph):
         proto = _simplified(proto, work_dir)
     tidy(proto)
+    free_fusions_names(proto.graph)
     for node in proto.graph.node:
         node.name = node.name.removesuffix("/MatMulAddFusion")
     name_nodes(proto.graph)

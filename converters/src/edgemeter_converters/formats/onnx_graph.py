@@ -177,6 +177,27 @@ def name_values(graph: Any) -> None:
                         names[at] = renamed[name]
 
 
+def free_fusions_names(graph: Any) -> None:
+    """Gives other names to what ONNX Runtime's fusion of matrix products named: it fuses again when a session
+    begins, and then takes its own first name for free ("Attempt to replace the existing tensor")."""
+    for each in graphs_of(graph):
+        for tensor in each.initializer:
+            tensor.name = _free_name(tensor.name)
+        for value in each.value_info:
+            value.name = _free_name(value.name)
+        for node in each.node:
+            for names in (node.input, node.output):
+                for at, name in enumerate(names):
+                    names[at] = _free_name(name)
+
+
+def _free_name(name: str) -> str:
+    return f"fused_{name}" if name.startswith(_MADE_UP) else name
+
+
+_MADE_UP = ("gemm_input_", "gemm_output_")
+
+
 def graphs_of(graph: Any) -> Iterator[Any]:
     """A graph and those inside of it."""
     yield graph

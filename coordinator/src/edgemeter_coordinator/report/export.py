@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable
 from importlib import resources
 from typing import Any
@@ -56,7 +57,18 @@ PAIRS = (
 
 def exported(responses: Iterable[lab_pb2.ListResultsResponse]) -> list[Exported]:
     """One object a variant and device, in the order given."""
-    return [_exported(response) for response in responses]
+    return [_finite(_exported(response)) for response in responses]
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity, which a metric may be (the perplexity of a text that a model gives no chance):
+    null, and so is an interval with such an end."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        known = all(math.isfinite(each) for each in value if isinstance(each, float))
+        return [_finite(each) for each in value] if known else None
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_json(objects: Iterable[Exported]) -> str:

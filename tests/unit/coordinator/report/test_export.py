@@ -15,7 +15,7 @@ import pytest
 
 from edgemeter_coordinator.report import export
 from edgemeter_protos.report.onboard import ENERGY_COUNTS, ENERGY_NUMBERS
-from edgemeter_protos.v1 import lab_pb2
+from edgemeter_protos.v1 import lab_pb2, variant_pb2
 from tests.unit.coordinator.report.measured import measured, void_energy
 from tests.unit.coordinator.report.responses import full, nothing_measured
 
@@ -274,3 +274,24 @@ def test_json_is_an_array() -> None:
     objects = export.exported([full()])
     assert json.loads(export.as_json(objects)) == objects
     assert json.loads(export.as_json([])) == []
+
+
+def test_an_infinite_metric_is_null_in_valid_json() -> None:
+    response = full()
+    response.device_metrics.append(
+        variant_pb2.Quality(
+            metric="perplexity",
+            value=float("inf"),
+            samples=10,
+            ci95_low=5.0,
+            ci95_high=float("inf"),
+            against="labels",
+            lower_is_better=True,
+        )
+    )
+    response.device_quality.CopyFrom(response.device_metrics[0])
+    (one,) = json.loads(export.as_json(export.exported([response])))
+    jsonschema.validate([one], export.schema())
+    assert one["quality"]["value"] is None
+    assert one["metrics"]["device"][0]["value"] is None
+    assert one["metrics"]["device"][0]["ci95"] is None

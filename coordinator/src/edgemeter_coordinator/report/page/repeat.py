@@ -42,10 +42,10 @@ def repeat(study: lab_pb2.Study) -> Repeat:
 
 
 def bundle_commands(name: str) -> tuple[str, str]:
-    """The study as one file, and the study again from that file."""
+    """The study as one file, model and data with it, and the study again from that file."""
     file = name.replace("/", "-") + ".zip"
     return (
-        shlex.join(["edgemeter", "study", "bundle", name, "-o", file]),
+        shlex.join(["edgemeter", "study", "bundle", name, "-o", file, "--with-files"]),
         shlex.join(["edgemeter", "study", "replay", file]),
     )
 

@@ -66,6 +66,6 @@ def test_the_command_is_one_that_a_shell_takes() -> None:
 
 def test_a_bundle_by_the_studys_name() -> None:
     assert repeat.bundle_commands("compression/resnet") == (
-        "edgemeter study bundle compression/resnet -o compression-resnet.zip",
+        "edgemeter study bundle compression/resnet -o compression-resnet.zip --with-files",
         "edgemeter study replay compression-resnet.zip",
     )

@@ -222,3 +222,60 @@ def test_doctor_says_what_is_wrong_with_a_runtime() -> None:
     document = doctor.as_json(read_facts(), runtimes, None)
     assert document["runtimes"][1]["unusable_because"] == "numpy 2 is installed"
     assert isinstance(document["memory_bytes"], int)
+
+
+def writing(decode_tokens_per_s: float) -> result_pb2.Result:
+    made = result(1e9, 0.9e9, 1.1e9)
+    made.text_speed.CopyFrom(
+        result_pb2.TextSpeed(
+            prompt_tokens=64,
+            new_tokens=48,
+            generations=12,
+            ttft_p50=result_pb2.Percentile(percent=50, value_ns=3e8),
+            decode_tokens_per_s=decode_tokens_per_s,
+            decode_ci95_low=0.9 * decode_tokens_per_s,
+            decode_ci95_high=1.1 * decode_tokens_per_s,
+        )
+    )
+    made.energy.CopyFrom(
+        result_pb2.Energy(
+            status=result_pb2.ENERGY_STATUS_MEASURED,
+            gross_uj_per_inference=5000,
+            gross_uncertainty_uj=50,
+            sample_noun="token",
+        )
+    )
+    return made
+
+
+def test_a_table_of_texts() -> None:
+    header, first, second = bench_report.as_table(["a", "b"], [1, 2], [writing(46.0), writing(0)]).split(
+        "\n"
+    )[:3]
+    assert "first token  tokens/s" in header
+    assert "energy/token" in header
+    assert "300 ms" in first
+    assert "46 ±10%" in first
+    assert "5.00 mJ" in first
+    # one token was written: there is no rate
+    assert " - " in second
+
+
+def test_a_table_of_texts_and_others_says_only_energy() -> None:
+    other = result(1000.0, 990.0, 1010.0)
+    other.energy.status = result_pb2.ENERGY_STATUS_MEASURED
+    header = bench_report.as_table(["a", "b"], [1, 2], [writing(46.0), other]).split("\n")[0]
+    assert "energy  " in header
+    assert "energy/" not in header
+
+
+@pytest.mark.parametrize(
+    ("format_", "writes"), [("gguf", True), ("onnx-genai", True), ("tflite", False), ("onnx", False)]
+)
+def test_what_bench_lets_a_language_model_write(format_: str, writes: bool) -> None:
+    generation = bench.generation_of(format_, 130, 7)
+    assert (generation is not None) == writes
+    if generation is not None:
+        assert len(generation.prompt_ids) == 130
+        assert generation.new_tokens == 7
+        assert set(generation.prompt_ids) == set(range(32, 96))

@@ -184,3 +184,26 @@ def void_energy() -> lab_pb2.ListResultsResponse:
             void_reasons={"meter_stuck": 5},
         )
     )
+
+
+def text_speed() -> result_pb2.TextSpeed:
+    """Of twelve generations, too few to say where a p90 ends."""
+    return result_pb2.TextSpeed(
+        prompt_tokens=64,
+        new_tokens=48,
+        generations=12,
+        ttft_p50=result_pb2.Percentile(percent=50, value_ns=3e8, ci95_low_ns=2.9e8, ci95_high_ns=3.1e8),
+        ttft_p90=result_pb2.Percentile(percent=90, value_ns=3.5e8, ci95_low_ns=3.2e8),
+        decode_tokens_per_s=46.0,
+        decode_ci95_low=45.0,
+        decode_ci95_high=47.0,
+        prefill_tokens_per_s=64 / 0.3,
+    )
+
+
+def writes_text() -> lab_pb2.ListResultsResponse:
+    """A language model's: energy is of tokens."""
+    response = measured()
+    response.result.text_speed.CopyFrom(text_speed())
+    response.result.energy.sample_noun = "token"
+    return response

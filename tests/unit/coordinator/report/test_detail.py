@@ -7,7 +7,7 @@ import pytest
 from edgemeter_coordinator.report import export
 from edgemeter_protos.report.detail import TOP_OPERATORS, sections
 from edgemeter_protos.v1 import lab_pb2, result_pb2
-from tests.unit.coordinator.report.measured import measured, void_energy
+from tests.unit.coordinator.report.measured import measured, void_energy, writes_text
 from tests.unit.coordinator.report.responses import full, nothing_measured
 
 
@@ -155,3 +155,20 @@ def test_cannot_tell_is_an_answer() -> None:
         pairs=12,
     )
     assert page(measured(comparison=unclear))["against the baseline"].startswith("cannot tell")
+
+
+def test_a_text_is_told_by_its_first_token_and_those_after_it() -> None:
+    shown = page(writes_text())
+    for said in (
+        "12 generations: 64 tokens given, 48 written",
+        "300 ms (95 %: 290 ms to 310 ms)",
+        "350 ms (95 %: 320 ms to no upper end)",
+        "46 tokens/s (95 % over processes: 45 to 47)",
+        "213 tokens/s",
+    ):
+        assert said in shown["text"], shown["text"]
+    assert "each a whole generation" in shown["latency"]
+    assert "first generation" in shown["cold start"]
+    assert "net, a token" in shown["energy"]
+    assert "52,000 tokens in 50.0 s" in shown["energy"]
+    assert "text" not in page(measured())

@@ -16,7 +16,7 @@ import pytest
 from edgemeter_coordinator.report import export
 from edgemeter_protos.report.onboard import ENERGY_COUNTS, ENERGY_NUMBERS
 from edgemeter_protos.v1 import lab_pb2, variant_pb2
-from tests.unit.coordinator.report.measured import measured, void_energy
+from tests.unit.coordinator.report.measured import measured, void_energy, writes_text
 from tests.unit.coordinator.report.responses import full, nothing_measured
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "results.md"
@@ -75,6 +75,7 @@ KEYS = {
     [
         pytest.param(measured(), id="all measured"),
         pytest.param(void_energy(), id="a meter that froze"),
+        pytest.param(writes_text(), id="a language model"),
         pytest.param(full(), id="what an earlier agent measured"),
         pytest.param(nothing_measured(), id="nothing measured"),
         pytest.param(lab_pb2.ListResultsResponse(), id="an empty message"),
@@ -295,3 +296,21 @@ def test_an_infinite_metric_is_null_in_valid_json() -> None:
     assert one["quality"]["value"] is None
     assert one["metrics"]["device"][0]["value"] is None
     assert one["metrics"]["device"][0]["ci95"] is None
+
+
+def test_how_fast_a_text_is_written() -> None:
+    each, other = export.exported([writes_text(), measured()])
+    speed = each["text_speed"]
+    assert (speed["prompt_tokens"], speed["new_tokens"], speed["generations"]) == (64, 48, 12)
+    assert (speed["ttft_p50_ns"], speed["ttft_p50_ci95_ns"]) == (3e8, [2.9e8, 3.1e8])
+    assert (speed["ttft_p90_ns"], speed["ttft_p90_ci95_ns"]) == (3.5e8, [3.2e8, None])
+    assert (speed["decode_tokens_per_s"], speed["decode_ci95"]) == (46.0, [45.0, 47.0])
+    assert each["energy"]["sample_noun"] == "token"
+    assert set(other["text_speed"].values()) == {None}
+    assert other["energy"]["sample_noun"] == "inference"
+    cells = export.flattened(each)
+    assert (cells["text_speed.ttft_p90_ci95_ns.low"], cells["text_speed.ttft_p90_ci95_ns.high"]) == (
+        3.2e8,
+        None,
+    )
+    assert list(cells) == export.columns()

@@ -10,7 +10,7 @@ from rich.console import Console
 from edgemeter_coordinator.report import table
 from edgemeter_protos.report import units
 from edgemeter_protos.v1 import result_pb2
-from tests.unit.coordinator.report.measured import measured, void_energy
+from tests.unit.coordinator.report.measured import measured, void_energy, writes_text
 from tests.unit.coordinator.report.responses import full, nothing_measured
 
 
@@ -181,3 +181,21 @@ def test_net_energy_without_idle_is_not_measured() -> None:
     energy.idle_before_mw = energy.idle_after_mw = energy.net_uj_per_inference = 0
     (row,) = table.rows([response])
     assert (row.net_uj, row.net_half_uj) == (None, None)
+
+
+def test_a_text_has_its_first_token_and_its_rate() -> None:
+    text = shown(table.rows([full(), writes_text()]))
+    assert "300 ms" in text
+    assert "46 ±2.2%" in text
+    assert "net/token" in text
+    header = text.splitlines()[1:4]
+    assert any("first" in line for line in header)
+    assert any("tokens" in line for line in header)
+    plain = shown(table.rows([full(), measured()]))
+    assert "tokens" not in plain
+    assert "net/inf." in plain
+
+
+def test_energy_of_tokens_and_inferences_is_only_net() -> None:
+    text = shown(table.rows([measured(), writes_text()]))
+    assert "net/" not in text

@@ -289,8 +289,8 @@ def test_a_governor_that_cannot_be_set(run: Run, board: BoardRoot, clock_khz: st
 def test_a_wall_clock_that_is_set_meanwhile(
     run: Run, board: BoardRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As by NTP. Setting this machine's clock would be felt by all that runs on it: the measured process alone
-    sees it an hour later from the moment on that a file is there."""
+    """As by NTP. Setting this machine's clock would be felt by all that runs on it: the measured process
+    alone sees it an hour later from the moment on that a file is there."""
     stepped = tmp_path / "stepped"
     (tmp_path / "sitecustomize.py").write_text(
         "import os, time\n"

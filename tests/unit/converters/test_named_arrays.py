@@ -305,7 +305,7 @@ def test_labels_of_other_tasks_are_kept_as_they_are() -> None:
     dataset = named_arrays.from_arrays(arrays)
     assert dataset.evaluation.labels is not None
     np.testing.assert_array_equal(dataset.evaluation.labels, boxes)
-    assert (dataset.classes, dataset.evaluation.labels.dtype) == (0, np.float32)
+    assert (dataset.classes, dataset.evaluation.labels.dtype.name) == (0, "float32")
 
 
 def test_the_vocabulary_of_tokens_is_kept() -> None:

@@ -125,7 +125,7 @@ def _config_of_zip(path: Path, file_name: str) -> bytes:
 
 
 def _config_of_h5(path: Path, file_name: str) -> bytes | str:
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     if path.is_file() and path.stat().st_size > MAX_BYTES:
         _refuse_size(file_name, path.stat().st_size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from edgemeter_coordinator.cli.noun import noun
 from edgemeter_coordinator.cli.output import AsJson, example, print_json, print_table
 

@@ -81,7 +81,7 @@ def test_every_parameter_is_explained_and_json_is_offered(name: str) -> None:
     assert any("--json" in parameter.opts for parameter in TREE[name].params)
 
 
-LOCAL = {"serve", "login", "demo", "task ls"}
+LOCAL = {"serve", "login", "demo", "fetch", "task ls"}
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LOCAL])

@@ -16,7 +16,7 @@ from edgemeter_coordinator.cli.progress import Bars, Step
 if TYPE_CHECKING:
     from edgemeter_converters.zoo import Entry, Fetched
 
-EXAMPLE = example("edgemeter fetch --list", "edgemeter fetch cifar10-resnet --into zoo")
+EXAMPLE = example("edgemeter fetch cifar10-resnet --into zoo")
 
 ALL = "all"
 

@@ -57,3 +57,9 @@ def test_a_function_is_two_dotted_names(text: str) -> None:
     module, colon, name = text.partition(":")
     names = [*module.split("."), name]
     assert is_function(text) == (bool(colon) and all(each.isidentifier() for each in names))
+
+
+def test_the_zoos_networks_need_no_leave() -> None:
+    check_allowed("edgemeter_converters.zoo.nets.lite0:net", ())
+    with pytest.raises(ConversionError):
+        check_allowed("edgemeter_converters.zoo.packages:cache", ())

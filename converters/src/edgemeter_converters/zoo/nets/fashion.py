@@ -1,4 +1,4 @@
-"""A small residual net for Fashion-MNIST: 8.2 M multiply-accumulates, 167 thousand parameters."""
+"""A small residual net for Fashion-MNIST: 8.2 M multiply-accumulates, 168 thousand parameters."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE, CELLS, CLASSES = 96, 12, 10
-EPOCHS, BATCH, SEED = 6, 32, 1
+EPOCHS, BATCH, SEED = 10, 32, 1
 
 
 def net() -> Any:

@@ -218,12 +218,6 @@ GOOD = pa.table({"x": range(ROWS), "label": LABELS})
             id="empty lists",
         ),
         pytest.param(
-            pa.table({"x": [1, 2], "label": [0.0, 1.0]}),
-            {},
-            "'y' is float64 of shape (2,): labels are integers of shape (samples,)",
-            id="labels that are no integers",
-        ),
-        pytest.param(
             pa.table({"x": [1, 2], "label": [1, 1]}), {}, "'y' is 1 for each of its 2 samples", id="one class"
         ),
         pytest.param(

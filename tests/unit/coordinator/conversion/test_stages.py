@@ -130,7 +130,7 @@ async def begin(
 
 async def settle() -> None:
     """Lets everything go as far as it goes by itself; the database answers from a thread."""
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.4)
 
 
 def reused(begun: Begun) -> list[bool]:

@@ -36,7 +36,7 @@ def outputs(folder: Path, **arrays: Any) -> Path:
 def test_scored(tmp_path: Path, labels_path: Path) -> None:
     wrong = RIGHT.copy()
     wrong[0] = [0, 0, 1]
-    (quality,) = metrics_of(
+    quality, *_ = metrics_of(
         outputs_path=outputs(tmp_path, output_0=wrong),
         labels_path=labels_path,
         task_text="classification",
@@ -47,7 +47,7 @@ def test_scored(tmp_path: Path, labels_path: Path) -> None:
 
 
 def test_only_the_samples_that_were_evaluated_count(tmp_path: Path, labels_path: Path) -> None:
-    (quality,) = metrics_of(
+    quality, *_ = metrics_of(
         outputs_path=outputs(tmp_path, output_0=RIGHT[:2]),
         labels_path=labels_path,
         task_text="classification",

@@ -100,8 +100,11 @@ def _node(tensor: str) -> str:
 
 
 def _pack(folder: Path, into: Path) -> None:
+    """All but a random number that TensorFlow puts beside what it saves: the same file each time."""
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+            if path.name == "fingerprint.pb":
+                continue
             info = zipfile.ZipInfo(path.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             archive.writestr(info, path.read_bytes())

@@ -147,7 +147,7 @@ def is_fetched(entry: Entry) -> bool:
 
 def made_folder(entry: Entry) -> Path:
     """Where its files are kept once they were made."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{entry.model_name} {entry.data_name}\n".encode())
     for source in entry.sources:
         digest.update(f"{source.package} {source.sha256}\n".encode())
     for path in code_of(entry.write_model.__module__):
@@ -184,17 +184,20 @@ def _imports(source: str) -> list[str]:
 
 
 def meaning(source: str) -> str:
-    """A module as what it does: the same where only comments, docstrings or line breaks differ. Pure."""
+    """A module as what it makes: the same where only comments, docstrings or line breaks differ, or what an
+    entry says of itself. Pure."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
+            node.body = [each for each in body if not _only_says(each)]  # type: ignore[attr-defined]
     return ast.dump(tree)
 
 
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+def _only_says(node: ast.AST) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.Assign) and [getattr(each, "id", "") for each in node.targets] == ["ENTRY"]
 
 
 def _source(name: str) -> Path | None:

@@ -81,6 +81,8 @@ def test_code_of_an_entry_holds_what_it_imports_late_or_names_as_a_function() ->
     ("other", "same"),
     [
         ('"""Another text."""\n\ndef f(x):\n    """Says."""\n    # why\n    return x + 1\n', True),
+        ("ENTRY = Entry(name='f', summary='says')\n\ndef f(x):\n    return x + 1\n", True),
+        ("OTHER = 2\n\ndef f(x):\n    return x + 1\n", False),
         ("def f(x):\n    return x + 2\n", False),
         ("def f(x):\n    return 'x' + 1\n", False),
     ],

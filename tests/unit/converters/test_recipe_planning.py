@@ -197,8 +197,10 @@ def test_a_plain_name_means_the_models_natural_format(framework: str, format_: s
         (
             "prune(0.5)",
             "onnx",
-            "'prune' changes the network, which takes a Keras model or a Llama language model "
-            "or a torch module",
+            (
+                "'prune' changes the network, which takes a Keras model or a Llama language model "
+                "or a torch module"
+            ),
         ),
         ("float32@tflite", "onnx", "an ONNX file can't be written as 'tflite'; its natural format is 'onnx'"),
         ("prune(0.5)+int8", "keras", ""),

@@ -94,5 +94,6 @@ ENTRY = Entry(
     write_model=write_model,
     write_data=write_data,
     task="encoder",
+    recipes=("float32@onnx", "dynamic@onnx", "int8@onnx"),
     notes=("its labels, 400 texts' subjects, judge a linear probe: look at the neighbours' agreement too",),
 )

@@ -31,8 +31,10 @@ ALONE := tests/integration/agent tests/faults
 TOGETHER := tests/acceptance tests/unit $(filter-out tests/integration/agent,$(wildcard tests/integration/*))
 
 test: setup ## every test, the slow ones too
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(TOGETHER)
-	$(BIN)/python -m pytest $(ALONE)
+	@failed=0; \
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(TOGETHER) || failed=1; \
+	$(BIN)/python -m pytest $(ALONE) || failed=1; \
+	exit $$failed
 
 bench: setup ## our figures beside their peers', in one run; writes docs/benchmarks.md
 	$(BIN)/python tests/benchmarks/run.py

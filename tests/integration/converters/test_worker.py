@@ -142,11 +142,12 @@ def test_another_process_makes_the_same_artifacts_and_writes_only_to_the_log(
     assert (tmp_path / "int8-of-patterns.log").stat().st_size > 0
 
 
-def test_nothing_is_left_but_artifact_golden_pair_and_log(built: dict[str, Built]) -> None:
+def test_nothing_is_left_but_what_the_report_names_and_the_log(built: dict[str, Built]) -> None:
     folder = Path(built["int8"].report.artifact.path).parent
     of_int8 = {path.name for path in folder.iterdir() if "int8-of" in path.name}
     assert of_int8 == {
-        f"int8-of-patterns.{suffix}" for suffix in ("tflite", "tflite.zst", "golden.npz", "log")
+        f"int8-of-patterns.{suffix}"
+        for suffix in ("tflite", "tflite.zst", "golden.npz", "reference.npz", "log")
     }
     assert not [path for path in folder.iterdir() if path.is_dir()]
 

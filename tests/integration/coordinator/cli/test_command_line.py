@@ -116,11 +116,11 @@ def test_completion_of_the_shell_at_hand(desk: Desk) -> None:
     ("typed", "completed"),
     [
         ("edgemeter tok", ["token"]),
-        ("edgemeter study ", ["ls", "show", "watch", "cancel"]),
+        ("edgemeter study ", ["ls", "show", "watch", "cancel", "run", "bundle", "replay"]),
         ("edgemeter bench m --profile st", ["standard"]),
         ("edgemeter bench m --scenario of", ["offline"]),
         ("edgemeter meter ", ["attach", "detach", "ls"]),
-        ("edgemeter result export s --format ", ["json", "csv"]),
+        ("edgemeter result export s --format ", ["json", "csv", "parquet"]),
         ("edgemeter bench --dry", ["--dry-run"]),
     ],
 )

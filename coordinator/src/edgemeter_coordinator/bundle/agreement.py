@@ -82,6 +82,24 @@ def compare(
     return found
 
 
+def changed_tools(then: lab_pb2.Study, now: lab_pb2.Study) -> list[str]:
+    """Tools that built the variants by another version: "keras 3.13.0 then, 3.14.1 now"."""
+    before, after = _versions(then), _versions(now)
+    return [
+        f"{tool} {', '.join(sorted(before[tool]))} then, {', '.join(sorted(after[tool]))} now"
+        for tool in sorted(before.keys() & after.keys())
+        if before[tool] != after[tool]
+    ]
+
+
+def _versions(study: lab_pb2.Study) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for variant in study.variants:
+        for tool, version in variant.manifest.tool_versions.items():
+            found.setdefault(tool, set()).add(version)
+    return found
+
+
 def agrees(then: Number, now: Number) -> bool:
     """Whether two values of one number may be the same."""
     if then.name == "size_bytes":

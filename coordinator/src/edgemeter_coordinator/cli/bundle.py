@@ -140,6 +140,8 @@ def _explain(each: Replayed) -> None:
     said = Counter(one.says.value for one in each.numbers)
     counts = ", ".join(f"{count} {says}" for says, count in said.items())
     note(f"{each.name}, repeated as {each.study.name}: {counts or 'nothing to compare'}")
+    for line in each.changed_tools:
+        note(f"  converted with {line}")
     if each.study.state != "completed":
         for line in failures(each.study.last):
             note(f"  {line}")
@@ -160,6 +162,7 @@ def _record(each: Replayed) -> dict[str, Any]:
         "state": each.study.state if each.study else "not_made",
         "problem": each.problem or None,
         "repeats": each.repeats,
+        "changed_tools": list(each.changed_tools),
         "numbers": [_number_record(one) for one in each.numbers],
     }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemeter_coordinator.bundle import archive, numbers
-from edgemeter_coordinator.bundle.agreement import Compared, Says, compare, repeats
+from edgemeter_coordinator.bundle.agreement import Compared, changed_tools, compare, repeats
 from edgemeter_coordinator.bundle.manifest import Bundle, Bundled
 from edgemeter_coordinator.sdk import parts
 from edgemeter_coordinator.sdk.errors import EdgemeterError, Unreachable
@@ -32,20 +32,19 @@ class Replayed:
         study: the repetition; None where none could be made.
         problem: why not; empty where there is one.
         numbers: every number of the first, and what the repetition says of it.
+        changed_tools: that built the variants by another version, a line each.
     """
 
     name: str
     study: Study | None
     problem: str = ""
     numbers: Sequence[Compared] = ()
+    changed_tools: Sequence[str] = ()
 
     @property
     def repeats(self) -> bool:
         """Whether the same came out."""
         return repeats(self.numbers)
-
-    def count(self, says: Says) -> int:
-        return sum(each.says is says for each in self.numbers)
 
 
 def bundle(lab: Lab, references: Iterable[str], to: Path, *, with_files: bool = False) -> Bundle:
@@ -145,7 +144,8 @@ def _replayed(
     used = {job.device_id for job in planned.jobs}
     boards = {board.id: board for board in lab.devices() if board.id in used}
     compared = compare(one.measured, numbers.measured(responses), one.boards, boards)
-    return Replayed(name=one.study.name, study=study, numbers=compared)
+    changed = changed_tools(one.study, study.last)
+    return Replayed(name=one.study.name, study=study, numbers=compared, changed_tools=changed)
 
 
 def replay_name(name: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemeter_coordinator.bundle.agreement import Compared, Says, agrees, compare, repeats
+from edgemeter_coordinator.bundle.agreement import Compared, Says, agrees, changed_tools, compare, repeats
 from edgemeter_coordinator.bundle.numbers import BOARD, METER, Measured, Number
 from edgemeter_protos.v1 import device_pb2, lab_pb2
 
@@ -146,6 +146,21 @@ def test_each_board_is_held_against_the_one_most_like_it() -> None:
     now = [measured(OTHER_PI, numbers=NUMBERS[2:3]), measured(JETSON, numbers=(slow,))]
     compared = compare(then, now, {"3": JETSON, "1": PI}, {"2": OTHER_PI, "3": JETSON})
     assert [(each.device, each.says) for each in compared] == [("pi-b", Says.AGREES), ("jetson", Says.AGREES)]
+
+
+def test_changed_tools() -> None:
+    def study(**tools: str) -> lab_pb2.Study:
+        made = lab_pb2.Study()
+        made.variants.add().manifest.tool_versions.update(tools)
+        # One that failed was built by nothing.
+        made.variants.add(error="out of memory")
+        return made
+
+    then = study(keras="3.13.0", numpy="2.1.0", gone="1")
+    assert changed_tools(then, study(keras="3.14.1", numpy="2.1.0", new="2")) == [
+        "keras 3.13.0 then, 3.14.1 now"
+    ]
+    assert changed_tools(then, then) == []
 
 
 @pytest.mark.parametrize(

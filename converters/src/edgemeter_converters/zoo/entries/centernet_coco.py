@@ -67,7 +67,7 @@ ENTRY = Entry(
     write_data=write_data,
     task="detection(centernet, classes=80)",
     notes=(
-        "no package holds pictures with COCO's boxes: agreement with the original's boxes in place of labels",
+        "no package with COCO's boxes was found: agreement with the original's boxes in place of labels",
         "its weights were kept as float16, and are float32 here; the sixths of its hard swishes are exact",
     ),
 )

@@ -55,7 +55,7 @@ ENTRY = Entry(
     task="detection(ssd, classes=1)",
     preprocessing=("scale=1/255,mean=0.5,std=0.5",),
     notes=(
-        "no package holds pictures with boxes: agreement with the original's boxes in place of labels",
+        "no package with boxes was found: agreement with the original's boxes in place of labels",
         "few of its pictures show people, and most of those are squares of two photographs",
     ),
 )

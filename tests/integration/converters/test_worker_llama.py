@@ -89,7 +89,8 @@ def test_a_model_is_looked_at(blobs: SharedFolder, data: DatasetReport) -> None:
 def test_a_text_becomes_windows(blobs: SharedFolder, data: DatasetReport) -> None:
     samples = dict(data.splits)
     assert samples["evaluation"] == min(16, round((samples["training"] + samples["evaluation"]) / 5))
-    inputs = np.load(Path(data.evaluation_inputs.path))["input_0"]
+    with np.load(Path(data.evaluation_inputs.path)) as archive:
+        inputs = archive["input_0"]
     assert (inputs.dtype, inputs.shape) == (np.int32, (samples["evaluation"], 256))
     assert data.evaluation_labels is None
 
@@ -106,7 +107,8 @@ def test_a_variant_is_built_and_scored(blobs: SharedFolder, data: DatasetReport,
     assert [each.runtime for each in manifest.runtimes] == ["llama.cpp"]
     assert (manifest.task, manifest.sample_noun) == ("language-model", "token")
     assert (manifest.quality.metric, manifest.quality.against) == ("perplexity", "labels")
-    inputs = np.load(Path(data.evaluation_inputs.path))["input_0"]
+    with np.load(Path(data.evaluation_inputs.path)) as archive:
+        inputs = archive["input_0"]
     assert manifest.quality.samples == inputs.shape[0] * 255
     # An untrained model knows next to nothing: about as much as one that takes each token for as likely.
     assert 0.2 * learning_llama.VOCABULARY < manifest.quality.value < 5 * learning_llama.VOCABULARY
@@ -128,7 +130,8 @@ def test_without_data_random_tokens_are_compared(blobs: SharedFolder) -> None:
 def test_token_ids_of_another_tokenizer_are_refused(
     blobs: SharedFolder, data: DatasetReport, tmp_path: Path
 ) -> None:
-    arrays = dict(np.load(data.canonical.path))
+    with np.load(data.canonical.path) as archive:
+        arrays = dict(archive)
     arrays["vocabulary"] = np.array(hashlib.sha256(b"another").hexdigest())
     np.savez(tmp_path / "other.npz", **arrays)
     others = dataclasses.replace(blobs, paths={**blobs.paths, OTHER: str(tmp_path / "other.npz")})

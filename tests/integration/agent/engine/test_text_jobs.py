@@ -84,7 +84,8 @@ def test_speed_quality_and_energy_of_one_variant(
         assert result.latency.samples == result.text_speed.generations >= 3 * 2 * 2
         speed = result.text_speed
         assert (speed.prompt_tokens, speed.new_tokens) == (64, 24)
-        samples = np.load(event.samples_path)
+        with np.load(event.samples_path) as archive:
+            samples = dict(archive)
         assert samples["first_token_ns"].shape == samples["latency_ns"].shape
         assert (samples["first_token_ns"] < samples["latency_ns"]).all()
         kept = samples["kept"]
@@ -153,7 +154,8 @@ def test_without_a_generation_windows_are_timed(job: Any, measure: Any, text_var
     result = outcome.results[0].result
     assert not result.HasField("text_speed")
     assert result.latency.samples >= 30
-    assert "first_token_ns" not in np.load(outcome.results[0].samples_path)
+    with np.load(outcome.results[0].samples_path) as archive:
+        assert "first_token_ns" not in archive
 
 
 def test_a_runtime_that_writes_no_text_is_none(job: Any, measure: Any, tmp_path: Path) -> None:

@@ -111,12 +111,12 @@ def _adds(found: dict[str, Any], name: str) -> Any:
     return add
 
 
-def damped(gram: Any) -> Any:
-    """The matrix with enough added to its diagonal that it can be inverted, float64."""
+def damped(gram: Any, share: float = _DAMPING) -> Any:
+    """The matrix with so much of its diagonal's mean added to this that it can be inverted, float64."""
     diagonal = gram.diagonal().mean()
     if not diagonal > 0:
         return torch.eye(len(gram), dtype=torch.float64)
-    return gram + _DAMPING * diagonal * torch.eye(len(gram), dtype=torch.float64)
+    return gram + share * diagonal * torch.eye(len(gram), dtype=torch.float64)
 
 
 def calibration_windows(training: Samples | None, vocabulary: int, seed: int, step: str) -> NDArray[Any]:

@@ -8,6 +8,11 @@ import torch
 
 from edgemeter_converters.compress.llama.blocks import damped
 
+FIT_DAMPING = 0.1
+"""Of the mean of the Gram matrix's diagonal. On SmolLM2-135M, a third of the channels gone, 32 windows of one
+text: 0.01 is as good on that text and has a perplexity 7 % higher on another, 1 is worse on both, and without
+a fit it is a third higher on the text itself."""
+
 
 def importance(weight: Any, gram: Any) -> Any:
     """Of each input: the norm of its weights times that of its values, (inputs,).
@@ -38,5 +43,5 @@ def without_inputs(weight: Any, gram: Any, kept: Any) -> Any:
     gone = torch.ones(weight.shape[1], dtype=torch.bool)
     gone[kept] = False
     lost = weight[:, gone].double() @ gram[gone][:, kept]
-    among = damped(gram[kept][:, kept])
+    among = damped(gram[kept][:, kept], FIT_DAMPING)
     return weight[:, kept] + torch.linalg.solve(among, lost.T).T.to(weight.dtype)

@@ -51,18 +51,13 @@ def count(number: int) -> str:
 
 
 def quality(one: variant_pb2.Quality) -> str:
-    """ "top1 0.9350 (0.8920 to 0.9610, n 200)"."""
-    return one.unscored_reason or f"{one.metric} {share(one)}"
-
-
-def share(one: variant_pb2.Quality) -> str:
-    """ "0.9350 (0.8920 to 0.9610, n 200)"."""
+    """ "top1 0.9350 (0.8920 to 0.9610, n 200)"; why not, where it could not be scored."""
     bounds = (
         f"{one.ci95_low:.4f} to {one.ci95_high:.4f}, "
         if one.HasField("ci95_low") and one.HasField("ci95_high")
         else ""
     )
-    return f"{one.value:.4f} ({bounds}n {one.samples})"
+    return one.unscored_reason or f"{one.metric} {one.value:.4f} ({bounds}n {one.samples})"
 
 
 def requirement(need: variant_pb2.RuntimeRequirement) -> str:

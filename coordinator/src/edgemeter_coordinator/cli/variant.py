@@ -151,8 +151,8 @@ def facts(variant: lab_pb2.Variant) -> list[tuple[str, str]]:
         ("bits per weight", cells.NONE if bits is None else f"{bits:.2f}"),
         ("quality", cells.quality(one.quality) if one.HasField("quality") else "not scored"),
         (
-            "agrees with original",
-            cells.share(one.agreement) if one.HasField("agreement") else cells.NONE,
+            "against the original",
+            cells.quality(one.agreement) if one.HasField("agreement") else cells.NONE,
         ),
         ("output error", _output_error(one)),
         ("left in float", ", ".join(one.kept_layers) or cells.NONE),

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
-from edgemeter_coordinator.report.numbers import bits_per_weight
+from edgemeter_coordinator.report.numbers import bits_per_weight, value_of
 from edgemeter_protos import plans
 from edgemeter_protos.report.absent import Exported
 from edgemeter_protos.report.measured import measured
@@ -155,9 +155,9 @@ def _quality(response: lab_pb2.ListResultsResponse) -> Exported:
         "ci95": [on_device.ci95_low, on_device.ci95_high]
         if measured and on_device.HasField("ci95_low") and on_device.HasField("ci95_high")
         else None,
-        "coordinator_value": manifest.quality.value if on_coordinator else None,
+        "coordinator_value": value_of(manifest.quality) if on_coordinator else None,
         "baseline_value": response.baseline_quality.value if response.HasField("baseline_quality") else None,
-        "agreement": manifest.agreement.value if manifest.HasField("agreement") else None,
+        "agreement": value_of(manifest.agreement) if manifest.HasField("agreement") else None,
         "output_error_max": error.max_absolute if manifest.HasField("output_error") else None,
         "sqnr_db": error.sqnr_db if error.HasField("sqnr_db") else None,
     }
@@ -166,11 +166,12 @@ def _quality(response: lab_pb2.ListResultsResponse) -> Exported:
 def _metric(one: variant_pb2.Quality) -> Exported:
     return {
         "metric": one.metric,
-        "value": one.value,
+        "value": value_of(one),
         "n": one.samples,
         "ci95": [one.ci95_low, one.ci95_high] if one.HasField("ci95_low") else None,
         "against": one.against,
         "lower_is_better": one.lower_is_better,
+        "unscored_reason": one.unscored_reason or None,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from edgemeter_coordinator.report.numbers import value_of
 from edgemeter_protos.report import onboard, text_speed
 from edgemeter_protos.report.measured import VERDICTS
 from edgemeter_protos.report.times import OUTCOMES, SCENARIOS
@@ -23,8 +24,9 @@ class Row:
     size_ratio: float | None
     # With zstd.
     compressed_bytes: int | None
-    # With the original, on the coordinator.
+    # Against the original, on the coordinator, and which metric that is; empty where there is none.
     agreement: float | None
+    agreement_metric: str
     metric: str
     quality_coordinator: float | None
     quality_device: float | None
@@ -85,9 +87,10 @@ def _row(response: lab_pb2.ListResultsResponse, baseline: lab_pb2.ListResultsRes
         size_bytes=manifest.size_bytes,
         size_ratio=_over(manifest.size_bytes, baseline.manifest.size_bytes if baseline else None),
         compressed_bytes=manifest.compressed_size_bytes or None,
-        agreement=manifest.agreement.value if manifest.HasField("agreement") else None,
+        agreement=value_of(manifest.agreement) if manifest.HasField("agreement") else None,
+        agreement_metric=manifest.agreement.metric,
         metric=response.device_quality.metric or manifest.quality.metric,
-        quality_coordinator=manifest.quality.value if manifest.HasField("quality") else None,
+        quality_coordinator=value_of(manifest.quality) if manifest.HasField("quality") else None,
         quality_device=response.device_quality.value if scored else None,
         p50_ns=latency.p50_ns if timed else None,
         p50_half_ns=(latency.ci95_high_ns - latency.ci95_low_ns) / 2 if bounded else None,

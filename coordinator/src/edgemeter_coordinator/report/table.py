@@ -129,7 +129,9 @@ def _columns(shown: Sequence[Row], *, stacked: bool) -> dict[str, _Column]:
             heading=f"{metric}\ncoord.", cells=[_share(row.quality_coordinator) for row in shown]
         ),
         "quality": _Column(heading=f"{metric}\ndevice", cells=[_share(row.quality_device) for row in shown]),
-        "agreement": _Column(heading="agrees", cells=[_share(row.agreement) for row in shown]),
+        "agreement": _Column(
+            heading=_agreement_heading(shown), cells=[_share(row.agreement) for row in shown]
+        ),
         "p50": _Column(heading="p50", cells=[_p50(row, between) for row in shown]),
         "p90": _Column(heading="p90", cells=[_ns(row.p90_ns) for row in shown]),
         "p99": _Column(heading="p99", cells=[_ns(row.p99_ns) for row in shown]),
@@ -195,6 +197,12 @@ def _p50(row: Row, between: str) -> str:
 def _tokens_per_s(row: Row, between: str) -> str:
     rate = units.human_rate(row.tokens_per_s, NOT_MEASURED)
     return between.join(filter(None, (rate, units.plus_minus(row.tokens_per_s, row.tokens_per_s_half))))
+
+
+def _agreement_heading(shown: Sequence[Row]) -> str:
+    """ "agrees" for shares of the same choice; else the metric that the original's outputs are held by."""
+    metric = next((row.agreement_metric for row in shown if row.agreement_metric), "agreement")
+    return "agrees" if metric == "agreement" else f"{metric}\nvs orig."
 
 
 def _per(shown: Sequence[Row]) -> str:

@@ -37,7 +37,7 @@ def test_facts() -> None:
     assert shown["parameters"] == "1,299, 663 of them not zero (sparsity 49.0%)"
     assert shown["bits per weight"] == "31.88"
     assert shown["quality"] == "top1 0.9500 (0.9100 to 0.9700, n 200)"
-    assert shown["agrees with original"] == "0.9900 (n 200)"
+    assert shown["against the original"] == "agreement 0.9900 (n 200)"
     assert shown["output error"] == "largest 0.25, SQNR 21.1 dB (n 200)"
     assert shown["conversion"] == "4.1 s, peak memory 925 MB"
     assert shown["tools"] == "keras 3.15.1, tensorflow 2.21.0"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeter_converters.tasks import ranking
+from edgemeter_converters.tasks import classes, ranking
 from edgemeter_converters.tasks.task import LABELS, ORIGINAL, TaskKind, Truth
 from edgemeter_protos.v1 import variant_pb2
 
@@ -33,11 +33,8 @@ class Anomaly:
         return len(given) > 0 and given == rebuilt
 
     def misfit(self, labels: variant_pb2.TensorSpec) -> str:
-        if len(labels.shape) == 0 and np.dtype(labels.dtype).kind in "iub":
-            return ""
-        return (
-            f"the labels are {labels.dtype} of shape {tuple(labels.shape)} a sample, "
-            "anomaly wants one whole number: 0 for normal, 1 for anomalous"
+        return classes.labels_misfit(
+            labels, "anomaly wants one whole number: 0 for normal, 1 for anomalous", kinds="iub"
         )
 
     def metrics(self, outputs: Sequence[NDArray[Any]], truth: Truth) -> tuple[variant_pb2.Quality, ...]:

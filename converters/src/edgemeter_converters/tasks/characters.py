@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeter_converters.tasks import quality
+from edgemeter_converters.tasks import classes, quality
 from edgemeter_converters.tasks.calibration import are_probabilities
 from edgemeter_converters.tasks.task import LABELS, ORIGINAL, TaskKind, Truth
 from edgemeter_protos.v1 import variant_pb2
@@ -26,17 +26,11 @@ class NextCharacter:
     needs_inputs = False
 
     def fits(self, signature: variant_pb2.Signature) -> bool:
-        if len(signature.outputs) != 1:
-            return False
-        shape = signature.outputs[0].shape
-        return len(shape) == 2 and shape[1] >= 2
+        return classes.scores_fit(signature)
 
     def misfit(self, labels: variant_pb2.TensorSpec) -> str:
-        if len(labels.shape) == 0 and np.dtype(labels.dtype).kind in "iu":
-            return ""
-        return (
-            f"the labels are {labels.dtype} of shape {tuple(labels.shape)} a sample, "
-            "next-character wants one whole number from 0, the next character's"
+        return classes.labels_misfit(
+            labels, "next-character wants one whole number from 0, the next character's"
         )
 
     def metrics(self, outputs: Sequence[NDArray[Any]], truth: Truth) -> tuple[variant_pb2.Quality, ...]:
@@ -60,7 +54,7 @@ class NextCharacter:
         probabilities = are_probabilities(scores if original is None else original)
         given = log2_probabilities(scores, probabilities=probabilities)
         if truth.labels is not None:
-            _check_labels(truth.labels, scores)
+            classes.check_labels(truth.labels, scores, "characters")
             bits = -given[np.arange(len(scores)), truth.labels]
             right = scores.argmax(axis=1) == truth.labels
             found += [
@@ -102,12 +96,3 @@ def _check_scores(scores: NDArray[Any]) -> None:
         raise ValueError(f"next-character scores outputs (samples, characters), got shape {scores.shape}")
     if not np.isfinite(scores).all():
         raise ValueError("the outputs hold values that are not numbers (NaN or infinite)")
-
-
-def _check_labels(labels: NDArray[Any], scores: NDArray[Any]) -> None:
-    if labels.shape != (len(scores),):
-        raise ValueError(f"{len(scores)} outputs, but labels of shape {labels.shape}")
-    if labels.min() < 0 or labels.max() >= scores.shape[1]:
-        raise ValueError(
-            f"labels from {labels.min()} to {labels.max()}, but outputs for {scores.shape[1]} characters"
-        )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeter_converters.tasks import calibration, quality
+from edgemeter_converters.tasks import calibration, classes, quality
 from edgemeter_converters.tasks.task import LABELS, ORIGINAL, TaskKind, Truth
 from edgemeter_protos.v1 import variant_pb2
 
@@ -28,18 +28,10 @@ class Classification:
     needs_inputs = False
 
     def fits(self, signature: variant_pb2.Signature) -> bool:
-        if len(signature.outputs) != 1:
-            return False
-        shape = signature.outputs[0].shape
-        return len(shape) == 2 and shape[1] >= 2
+        return classes.scores_fit(signature)
 
     def misfit(self, labels: variant_pb2.TensorSpec) -> str:
-        if len(labels.shape) == 0 and np.dtype(labels.dtype).kind in "iu":
-            return ""
-        return (
-            f"the labels are {labels.dtype} of shape {tuple(labels.shape)} a sample, "
-            "classification wants one whole number from 0"
-        )
+        return classes.labels_misfit(labels, "classification wants one whole number from 0")
 
     def metrics(self, outputs: Sequence[NDArray[Any]], truth: Truth) -> tuple[variant_pb2.Quality, ...]:
         """Against labels `top1`, `top5` (of more than five classes) and `ece`, expected calibration error;
@@ -65,7 +57,7 @@ class Classification:
             raise ValueError(f"outputs of shape {scores.shape}, but the original's of {original.shape}")
         found = []
         if truth.labels is not None:
-            _check_labels(truth.labels, scores)
+            classes.check_labels(truth.labels, scores)
             ranks = _ranks(scores, truth.labels)
             found.append(quality.share("top1", LABELS, ranks == 0))
             if scores.shape[1] > TOP:
@@ -83,15 +75,6 @@ KIND = TaskKind(
     make=lambda _arguments: Classification(),
     guessed=True,
 )
-
-
-def _check_labels(labels: NDArray[Any], scores: NDArray[Any]) -> None:
-    if labels.shape != (len(scores),) or len(labels) == 0:
-        raise ValueError(f"{len(scores)} outputs, but labels of shape {labels.shape}")
-    if labels.min() < 0 or labels.max() >= scores.shape[1]:
-        raise ValueError(
-            f"labels from {labels.min()} to {labels.max()}, but outputs for {scores.shape[1]} classes"
-        )
 
 
 def _ranks(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:

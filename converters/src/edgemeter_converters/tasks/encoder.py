@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.steps.parameter import Arguments, Kind, Parameter, canonical
-from edgemeter_converters.tasks import quality
+from edgemeter_converters.tasks import classes, quality
 from edgemeter_converters.tasks.probe import FOLDS, probe
 from edgemeter_converters.tasks.task import LABELS, ORIGINAL, TaskKind, Truth
 from edgemeter_protos.v1 import variant_pb2
@@ -50,11 +50,8 @@ class Encoder:
         return len(shape) in ((2, 3) if self._mask is None else (3,)) and shape[-1] != 1
 
     def misfit(self, labels: variant_pb2.TensorSpec) -> str:
-        if len(labels.shape) == 0 and np.dtype(labels.dtype).kind in "iu":
-            return ""
-        return (
-            f"the labels are {labels.dtype} of shape {tuple(labels.shape)} a sample, "
-            "encoder wants one whole number, the class that a probe is to tell from embeddings"
+        return classes.labels_misfit(
+            labels, "encoder wants one whole number, the class that a probe is to tell from embeddings"
         )
 
     def metrics(self, outputs: Sequence[NDArray[Any]], truth: Truth) -> tuple[variant_pb2.Quality, ...]:

@@ -59,7 +59,7 @@ class Task(Protocol):
 
     def misfit(self, labels: variant_pb2.TensorSpec) -> str:
         """Why labels like these (of one sample, without a batch dimension) say nothing here, a clause that
-        ends "…, this task wants …"; empty where they do."""
+        says "…, this task wants …"; empty where they do."""
         ...
 
     def metrics(self, outputs: Sequence[NDArray[Any]], truth: Truth) -> tuple[variant_pb2.Quality, ...]:

@@ -108,5 +108,5 @@ def test_misfit() -> None:
     assert ANOMALY.misfit(variant_pb2.TensorSpec(dtype="int64")) == ""
     assert ANOMALY.misfit(variant_pb2.TensorSpec(dtype="float32", shape=(3,))) == (
         "the labels are float32 of shape (3,) a sample, anomaly wants one whole number: 0 for normal, 1 for "
-        "anomalous"
+        "anomalous; for one-hot labels save labels.argmax(axis=1)"
     )

@@ -96,13 +96,30 @@ def test_metrics_refuses(outputs: list[NDArray[np.float64]], truth: tasks.Truth,
         CLASSIFICATION.metrics(outputs, truth)
 
 
+WANTED = "classification wants one whole number from 0"
+HINT = "; for one-hot labels save labels.argmax(axis=1)"
+
+
 @pytest.mark.parametrize(
-    ("dtype", "shape", "fits"),
-    [("int64", (), True), ("uint8", (), True), ("float32", (), False), ("int64", (10,), False)],
+    ("dtype", "shape", "misfit"),
+    [
+        pytest.param("int64", (), "", id="one number"),
+        pytest.param("uint8", (), "", id="one small number"),
+        pytest.param(
+            "float32", (), f"the labels are float32 of shape () a sample, {WANTED}", id="a fraction"
+        ),
+        pytest.param(
+            "float32", (10,), f"the labels are float32 of shape (10,) a sample, {WANTED}{HINT}", id="one-hot"
+        ),
+        # Its largest is always the first.
+        pytest.param("int64", (1,), f"the labels are int64 of shape (1,) a sample, {WANTED}", id="a column"),
+        pytest.param(
+            "uint8", (8, 8, 3), f"the labels are uint8 of shape (8, 8, 3) a sample, {WANTED}", id="pictures"
+        ),
+    ],
 )
-def test_misfit(dtype: str, shape: tuple[int, ...], fits: bool) -> None:
-    misfit = CLASSIFICATION.misfit(variant_pb2.TensorSpec(dtype=dtype, shape=shape))
-    assert misfit == "" if fits else misfit.endswith("classification wants one whole number from 0")
+def test_misfit(dtype: str, shape: tuple[int, ...], misfit: str) -> None:
+    assert CLASSIFICATION.misfit(variant_pb2.TensorSpec(dtype=dtype, shape=shape)) == misfit
 
 
 @pytest.mark.parametrize(

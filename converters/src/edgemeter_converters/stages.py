@@ -75,7 +75,7 @@ def carry_out(
     started_ns = time.perf_counter_ns()
     left: Transformed = step.apply(model, context)
     duration_ns = time.perf_counter_ns() - started_ns
-    _check_finite(call, left.model, training)
+    _check_finite(call, model, left.model, training)
     anatomy = models.anatomy(left.model)
     stage = variant_pb2.Stage(
         step=str(recipes.transforming(call)),
@@ -158,14 +158,20 @@ def load(path: Path, file_name: str) -> LoadedModel:
     )
 
 
-def _check_finite(call: StepCall, model: LoadedModel, training: Samples | None) -> None:
+def _check_finite(call: StepCall, model: LoadedModel, left: LoadedModel, training: Samples | None) -> None:
+    """`model` is what the step was given: zeros are no input for each (a mask of nothing), and where it gives
+    no numbers for them either, what the step left is not to blame."""
     if training is not None:
         inputs: tuple[NDArray[Any], ...] = tuple(array[:_PROBE_SAMPLES] for array in training.inputs)
-    elif any(-1 in spec.shape[1:] for spec in model.signature.inputs):
+    elif any(-1 in spec.shape[1:] for spec in left.signature.inputs):
         return
     else:
         inputs = tuple(
-            np.zeros((1, *spec.shape[1:]), dtype=np.dtype(spec.dtype)) for spec in model.signature.inputs
+            np.zeros((1, *spec.shape[1:]), dtype=np.dtype(spec.dtype)) for spec in left.signature.inputs
         )
-    if not all(np.isfinite(output).all() for output in models.predict(model, inputs)):
+    if not _is_finite(left, inputs) and (training is not None or _is_finite(model, inputs)):
         raise ConversionError(f"{str(call)!r} left a model that gives NaN or infinity: it is not kept")
+
+
+def _is_finite(model: LoadedModel, inputs: tuple[NDArray[Any], ...]) -> bool:
+    return all(np.isfinite(output).all() for output in models.predict(model, inputs))

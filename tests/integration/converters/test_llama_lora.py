@@ -20,9 +20,9 @@ from edgemeter_converters.datasets import Samples
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models import llama
 from edgemeter_converters.models.model import LoadedModel
-from edgemeter_converters.models.next_token import nll
 from edgemeter_converters.training import checkpoint
 from edgemeter_converters.training import llama as training
+from edgemeter_protos.token_windows import negative_log_likelihood
 from edgemeter_protos.v1 import refusal_pb2
 from tests.integration.converters.llama_nets import other_text, perplexity, run, taught
 
@@ -73,7 +73,9 @@ def test_merged_is_what_the_adapter_gives(model: LoadedModel, done: Any, tmp_pat
     windows = other_text(4, seed=12)
     with torch.inference_mode():
         logits = adapted(input_ids=torch.from_numpy(windows.astype(np.int64)), use_cache=False).logits
-    beside = np.stack([nll(each, ids) for each, ids in zip(logits.numpy(), windows, strict=True)])
+    beside = np.stack(
+        [negative_log_likelihood(each, ids[1:]) for each, ids in zip(logits.numpy(), windows, strict=True)]
+    )
     (merged,) = models.predict(done.model, (windows,))
     assert np.abs(merged - beside).max() < 1e-4
     assert len(left.content) == path.stat().st_size > 4 * weights

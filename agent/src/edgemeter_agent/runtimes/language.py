@@ -1,8 +1,8 @@
-"""What runtimes of language models share: their signatures, windows of tokens, likelihoods. Pure.
+"""What runtimes of language models look at before one runs: options, prompts, windows of tokens. Pure.
 
-Without `LoadOptions.generation` such a model takes windows of WINDOW_TOKENS token ids and gives the negative
-log-likelihood of each token but a window's first, in nats: log-probabilities of whole vocabularies are never
-kept. With it, it takes nothing and gives the tokens that it wrote.
+Without `LoadOptions.generation` such a model takes windows of token ids and gives their tokens' negative
+log-likelihoods (`edgemeter_protos.token_windows`). With it, it takes nothing and gives the tokens that it
+wrote.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edgemeter_agent.runtimes.accelerators import unknown
 from edgemeter_agent.runtimes.fit import check_fits
+from edgemeter_protos import token_windows
 from edgemeter_protos.v1 import variant_pb2
 
 if TYPE_CHECKING:
@@ -24,21 +25,12 @@ Tokens = npt.NDArray[np.int32]
 Logits = npt.NDArray[np.float32]
 """[positions, vocabulary]."""
 
-WINDOW_TOKENS = 256
 CHUNK_TOKENS = 64
 """Of a window, at once: with a vocabulary of 128,000, logits for all of it would take 130 MB. A chunk's
 context holds the chunks before it, so that nothing but rounding depends on it; with llama.cpp not even that,
 whose kernels for many tokens begin at 32 or 64 of them."""
 
 ACCELERATORS = ("cpu",)
-
-
-def window_signature() -> variant_pb2.Signature:
-    """token_ids int32 (-1, 256) -> nll float32 (-1, 255)."""
-    return variant_pb2.Signature(
-        inputs=[variant_pb2.TensorSpec(name="token_ids", dtype="int32", shape=[-1, WINDOW_TOKENS])],
-        outputs=[variant_pb2.TensorSpec(name="nll", dtype="float32", shape=[-1, WINDOW_TOKENS - 1])],
-    )
 
 
 def text_signature(generation: variant_pb2.Generation) -> variant_pb2.Signature:
@@ -89,23 +81,13 @@ def checked_tokens(tokens: Array | Sequence[int], vocabulary: int) -> Tokens:
 def windows_of(inputs: Sequence[Array], vocabulary: int) -> Tokens:
     """int32 [windows, WINDOW_TOKENS] of a model's inputs. Raises ValueError, one line, where they do not
     fit."""
-    check_fits(inputs, window_signature().inputs)
+    check_fits(inputs, token_windows.signature().inputs)
     return checked_tokens(inputs[0], vocabulary)
 
 
 def chunks(tokens: Tokens) -> list[tuple[int, Tokens]]:
     """A window in pieces of CHUNK_TOKENS for one run of the model each: (position of the first, tokens)."""
     return [(at, tokens[at : at + CHUNK_TOKENS]) for at in range(0, len(tokens), CHUNK_TOKENS)]
-
-
-def negative_log_likelihood(logits: Logits, following: Tokens) -> npt.NDArray[np.float32]:
-    """In nats, float32 [following], of the token that follows each position: log(sum(exp(logits))) minus its
-    logit. Sums are made in float64, a row at a time. After a window's last position nothing follows."""
-    nll = np.empty(len(following), np.float32)
-    for at, (row, token) in enumerate(zip(logits, following, strict=False)):
-        highest = float(row.max())
-        nll[at] = highest + np.log(np.exp(row - highest).sum(dtype=np.float64)) - float(row[token])
-    return nll
 
 
 def nothing_to_prepare(inputs: Sequence[Any]) -> None:

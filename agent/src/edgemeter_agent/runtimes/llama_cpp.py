@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgemeter_agent.runtimes import language
-from edgemeter_agent.runtimes.language import CHUNK_TOKENS, WINDOW_TOKENS, Tokens
+from edgemeter_agent.runtimes.language import CHUNK_TOKENS, Tokens
 from edgemeter_agent.runtimes.llama_library import Context, Library
+from edgemeter_protos import token_windows
+from edgemeter_protos.token_windows import WINDOW_TOKENS
 from edgemeter_protos.v1 import variant_pb2
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class LlamaWindows:
     """A query is the negative log-likelihoods of the prepared windows, each from an empty context."""
 
     def __init__(self, library: Library, path: str, threads: int, ran_on: str) -> None:
-        self.signature = language.window_signature()
+        self.signature = token_windows.signature()
         self.ran_on = ran_on
         self._context = Context(library, path, tokens=WINDOW_TOKENS, batch=CHUNK_TOKENS, threads=threads)
         self._windows: Tokens = np.zeros((0, WINDOW_TOKENS), np.int32)
@@ -67,7 +69,7 @@ class LlamaWindows:
             for at, tokens in language.chunks(window):
                 logits = self._context.run(tokens, at, every=True)
                 following = window[at + 1 : at + 1 + len(tokens)]
-                nll[at : at + len(following)] = language.negative_log_likelihood(logits, following)
+                nll[at : at + len(following)] = token_windows.negative_log_likelihood(logits, following)
 
     def outputs(self) -> list[RealArray]:
         return [self._nll.copy()]

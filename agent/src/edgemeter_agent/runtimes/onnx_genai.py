@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgemeter_agent.runtimes import language
-from edgemeter_agent.runtimes.language import WINDOW_TOKENS, Tokens
+from edgemeter_agent.runtimes.language import Tokens
 from edgemeter_agent.runtimes.unpacking import unpacked
+from edgemeter_protos import token_windows
+from edgemeter_protos.token_windows import WINDOW_TOKENS
 from edgemeter_protos.v1 import variant_pb2
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ class GenaiWindows:
     """A query is the negative log-likelihoods of the prepared windows, each from an empty context."""
 
     def __init__(self, genai: Any, artifact_path: str, threads: int) -> None:
-        self.signature = language.window_signature()
+        self.signature = token_windows.signature()
         self._context = _Context(genai, artifact_path, tokens=WINDOW_TOKENS, threads=threads)
         self.ran_on = self._context.ran_on
         self._windows: Tokens = np.zeros((0, WINDOW_TOKENS), np.int32)
@@ -139,7 +141,7 @@ class GenaiWindows:
                 self._context.run(tokens)
                 following = window[at + 1 : at + 1 + len(tokens)]
                 logits = self._context.logits()
-                nll[at : at + len(following)] = language.negative_log_likelihood(logits, following)
+                nll[at : at + len(following)] = token_windows.negative_log_likelihood(logits, following)
 
     def outputs(self) -> list[RealArray]:
         return [self._nll.copy()]

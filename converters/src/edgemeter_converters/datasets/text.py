@@ -17,15 +17,13 @@ from edgemeter_converters.datasets.digests import sample_digest, sample_digests
 from edgemeter_converters.datasets.refusal import not_a_dataset
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models.gguf_tokenizer import vocabulary_digest
+from edgemeter_protos.token_windows import WINDOW_TOKENS
 from edgemeter_protos.v1 import lab_pb2, refusal_pb2
 
 SUFFIX = ".txt"
 
 MAX_BYTES = 8 << 20
 """Two million tokens or so: far more than one fine-tunes on, and a gigabyte of memory while they are made."""
-
-WINDOW_TOKENS = 256
-"""Where the reading names no other number."""
 
 EVALUATION_SHARE = 0.2
 
@@ -38,7 +36,7 @@ def read(path: Path, file_name: str, tokenizer: Path, window_tokens: int = 0) ->
 
     Args:
         tokenizer: a tokenizer.json.
-        window_tokens: 0 for the usual.
+        window_tokens: 0 for WINDOW_TOKENS, which models are scored over.
 
     Raises:
         ConversionError: NOT_A_DATASET or TOO_LARGE.

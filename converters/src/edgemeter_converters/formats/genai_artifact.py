@@ -17,9 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.formats.language_inputs import checked
-from edgemeter_converters.models import llama
-from edgemeter_converters.models.llama_shape import WINDOW_TOKENS
-from edgemeter_converters.models.next_token import nll
+from edgemeter_protos import token_windows
 
 CONFIG, GRAPH = "genai_config.json", "model.onnx"
 
@@ -43,7 +41,7 @@ class GenaiArtifact:
             archive.extractall(self._folder)
         config = json.loads((self._folder / CONFIG).read_text(encoding="utf-8"))
         self._vocabulary = int(config["model"]["vocab_size"])
-        self.signature = llama.signature()
+        self.signature = token_windows.signature()
 
     @property
     def parameters(self) -> int:
@@ -133,9 +131,9 @@ def _score(folder: Path, windows: NDArray[Any]) -> NDArray[np.float32]:
     rows = []
     for window in windows:
         settings = genai.GeneratorParams(model)
-        settings.set_search_options(max_length=WINDOW_TOKENS, do_sample=False, batch_size=1)
+        settings.set_search_options(max_length=token_windows.WINDOW_TOKENS, do_sample=False, batch_size=1)
         generator = genai.Generator(model, settings)
         generator.append_tokens(np.asarray(window, dtype=np.int32))
         logits = np.asarray(generator.get_output("logits"), dtype=np.float32)[0]
-        rows.append(nll(logits, window))
+        rows.append(token_windows.negative_log_likelihood(logits, window[1:]))
     return np.stack(rows).astype(np.float32)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgemeter_converters.formats.language_inputs import checked
 from edgemeter_converters.formats.llama_cpp import LlamaCpp
 from edgemeter_converters.models import gguf_names, llama, llama_gguf
-from edgemeter_converters.models.llama_shape import WINDOW_TOKENS
+from edgemeter_protos import token_windows
 
 _FILE_NAME = "the artifact"
 
@@ -36,7 +36,7 @@ class GGUFArtifact:
         self._reader = llama_gguf.opened(self._path, _FILE_NAME)
         self._shape = llama_gguf.shape_of(self._reader, _FILE_NAME)
         self._tensors = {tensor.name: tensor for tensor in self._reader.tensors}
-        self.signature = llama.signature()
+        self.signature = token_windows.signature()
         self.parameters = self._shape.parameters
 
     @cached_property
@@ -83,7 +83,7 @@ class GGUFArtifact:
 
     @cached_property
     def _llama_cpp(self) -> LlamaCpp:
-        return LlamaCpp(self._path, WINDOW_TOKENS)
+        return LlamaCpp(self._path, token_windows.WINDOW_TOKENS)
 
     @cached_property
     def _dequantized(self) -> Any:

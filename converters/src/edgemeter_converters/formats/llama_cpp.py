@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.models.next_token import nll
+from edgemeter_protos.token_windows import negative_log_likelihood
 
 _THREADS = 1
 """A worker is one thread."""
@@ -49,7 +49,7 @@ class LlamaCpp:
         Args:
             windows: token ids, (windows, tokens).
         """
-        return np.stack([nll(self._logits(window), window) for window in windows])
+        return np.stack([negative_log_likelihood(self._logits(window), window[1:]) for window in windows])
 
     def close(self) -> None:
         if getattr(self, "_context", None):

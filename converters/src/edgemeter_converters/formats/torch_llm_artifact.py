@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeter_converters.models import llama, llama_shape
-from edgemeter_converters.models.next_token import nll
+from edgemeter_converters.models import llama_shape
 from edgemeter_converters.steps import Precision
+from edgemeter_protos import token_windows
 
 if TYPE_CHECKING:
     from edgemeter_converters.compress.llama.gptq import Quantized
@@ -42,7 +42,7 @@ class TorchLLMArtifact:
             _of_int4(tensors) if header["precision"] in _INT4 else _of_torchao(tensors, header["torchao"])
         )
         self._module = _module(self._shape, weights)
-        self.signature = llama.signature()
+        self.signature = token_windows.signature()
         self.parameters = self._shape.parameters
         self.non_zero_parameters = sum(_non_zero(each) for each in weights.values())
 
@@ -53,7 +53,8 @@ class TorchLLMArtifact:
         with torch.inference_mode():
             for window in inputs[0]:
                 ids = torch.from_numpy(np.array(window, dtype=np.int64))[None]
-                rows.append(nll(self._module(input_ids=ids, use_cache=False).logits[0].numpy(), window))
+                logits = self._module(input_ids=ids, use_cache=False).logits[0].numpy()
+                rows.append(token_windows.negative_log_likelihood(logits, window[1:]))
         return (np.stack(rows).astype(np.float32),)
 
     def run_reference(self, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:

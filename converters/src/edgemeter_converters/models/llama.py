@@ -19,16 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.models import llama_anatomy, llama_shape
-from edgemeter_converters.models.llama_shape import WINDOW_TOKENS, LlamaShape
+from edgemeter_converters.models.llama_shape import LlamaShape
 from edgemeter_converters.models.model import Anatomy, LoadedModel
+from edgemeter_protos import token_windows
 from edgemeter_protos.v1 import variant_pb2
 
 CONFIG, WEIGHTS, TOKENIZER, ORIGIN = "config.json", "model.safetensors", "tokenizer.json", "origin.json"
 
 KEPT = (CONFIG, WEIGHTS, TOKENIZER, ORIGIN)
 """What makes the model; whatever else is in its folder follows from these."""
-
-INPUT, OUTPUT = "token_ids", "nll"
 
 
 def load(path: Path, file_name: str) -> LoadedModel:
@@ -63,17 +62,9 @@ def of_folder(folder: Path) -> LoadedModel:
     return LoadedModel(
         framework="llama",
         network=folder,
-        signature=signature(),
+        signature=token_windows.signature(),
         parameters=shape.parameters,
         notes=tuple(origin_of(folder).get("notes", ())),
-    )
-
-
-def signature() -> variant_pb2.Signature:
-    """Windows of token ids in; for each token but a window's first, its negative log-likelihood in nats."""
-    return variant_pb2.Signature(
-        inputs=[variant_pb2.TensorSpec(name=INPUT, dtype="int32", shape=[-1, WINDOW_TOKENS])],
-        outputs=[variant_pb2.TensorSpec(name=OUTPUT, dtype="float32", shape=[-1, WINDOW_TOKENS - 1])],
     )
 
 
@@ -149,7 +140,7 @@ def write_weights(folder: Path, shape: LlamaShape, tensor: Callable[[str], Any])
 def random_windows(model: LoadedModel, count: int, random: np.random.RandomState) -> NDArray[np.int32]:
     """(count, WINDOW_TOKENS) of ids that it knows, in no order that makes sense."""
     vocabulary = shape_of(folder_of(model)).vocabulary
-    return random.randint(0, vocabulary, size=(count, WINDOW_TOKENS)).astype(np.int32)
+    return random.randint(0, vocabulary, size=(count, token_windows.WINDOW_TOKENS)).astype(np.int32)
 
 
 def predict(network: Path, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
@@ -168,14 +159,13 @@ def predict(network: Path, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any]
 def _nll(network: Path, windows: NDArray[Any]) -> NDArray[np.float64]:
     import torch
 
-    from edgemeter_converters.models.next_token import nll
-
     module = load_module(network)
     rows = []
     with torch.inference_mode():
         for window in windows:
             ids = torch.from_numpy(np.array(window, dtype=np.int64))[None]
-            rows.append(nll(module(input_ids=ids, use_cache=False).logits[0].numpy(), window))
+            logits = module(input_ids=ids, use_cache=False).logits[0].numpy()
+            rows.append(token_windows.negative_log_likelihood(logits, window[1:]))
     return np.stack(rows)
 
 

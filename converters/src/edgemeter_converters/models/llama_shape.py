@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from edgemeter_converters.exceptions import ConversionError
+from edgemeter_protos.token_windows import WINDOW_TOKENS
 from edgemeter_protos.v1 import refusal_pb2
-
-WINDOW_TOKENS = 256
-"""Tokens that a model is scored over at once, each but the first told by those before it."""
 
 ARCHITECTURES = ("LlamaForCausalLM",)
 """As Hugging Face's configurations name them: what can be written as a GGUF's `llama`."""

@@ -11,18 +11,17 @@ from numpy.typing import NDArray
 
 from edgemeter_converters.tasks.intervals import mean_interval
 from edgemeter_converters.tasks.task import LABELS, ORIGINAL, TaskKind, Truth
+from edgemeter_protos.token_windows import OUTPUT
 from edgemeter_protos.v1 import variant_pb2
-
-OUTPUT = "nll"
-"""What the one output is called: (windows, tokens - 1), the negative log-likelihood in nats of each token but
-the first of its window, given those before it in the window."""
 
 _MAX_NATS = 700.0
 """exp of more is no float64."""
 
 
 class LanguageModel:
-    """A model whose one output is `nll`. The text itself is the truth, so no labels are needed."""
+    """A model whose one output is `nll`: (windows, tokens - 1), the negative log-likelihood in nats of each
+    token but the first of its window, given those before it there. The text itself is the truth, so no labels
+    are needed."""
 
     text = "language-model"
     sample_noun = "token"

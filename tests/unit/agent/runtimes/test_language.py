@@ -1,41 +1,12 @@
-"""Windows, prompts and likelihoods of language models."""
+"""Windows and prompts of language models."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edgemeter_agent.runtimes import LoadOptions, language
 from edgemeter_protos.v1 import variant_pb2
-
-
-def test_equal_logits_leave_a_token_in_as_many_as_there_are() -> None:
-    nll = language.negative_log_likelihood(np.zeros((3, 50), np.float32), np.array([0, 7, 49], np.int32))
-    assert nll.dtype == np.float32
-    np.testing.assert_allclose(nll, np.log(50), rtol=1e-6)
-
-
-@given(st.integers(0, 2**32 - 1), st.floats(-1e4, 1e4))
-def test_likelihoods_are_those_of_a_softmax_wherever_its_logits_lie(seed: int, shift: float) -> None:
-    generator = np.random.default_rng(seed)
-    logits = generator.normal(0, 8, (4, 30))
-    tokens = generator.integers(0, 30, 4).astype(np.int32)
-    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    wanted = -np.log(shares[np.arange(4), tokens])
-    given_logits = (logits + shift).astype(np.float32)
-    np.testing.assert_allclose(
-        language.negative_log_likelihood(given_logits, tokens),
-        wanted,
-        rtol=1e-3,
-        atol=2e-3 + abs(shift) * 1e-6,
-    )
-
-
-def test_nothing_follows_a_windows_last_position() -> None:
-    nll = language.negative_log_likelihood(np.zeros((3, 4), np.float32), np.array([1, 2], np.int32))
-    np.testing.assert_allclose(nll, np.log(4), rtol=1e-6)
 
 
 def test_chunks_hold_every_token_once_and_in_order() -> None:

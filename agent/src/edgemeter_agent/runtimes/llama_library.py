@@ -107,37 +107,43 @@ class Context:
         self._tokens = as_array(self._batch.token, (batch,))
         self._positions = as_array(self._batch.pos, (batch,))
         self._wanted = as_array(self._batch.logits, (batch,))
+        # Of the next token: so many are held.
+        self._position = 0
         self._seen: dict[tuple[int, int], Logits] = {}
 
     def forget_from(self, position: int) -> None:
         """Raises RuntimeError for a model whose memory can't be cut there."""
         if not self._library.forget_from(self._context, position):
             raise RuntimeError(f"this model's memory can't be rolled back to token {position}")
+        self._position = position
 
-    def run(self, tokens: Tokens, position: int, *, every: bool) -> Logits:
-        """Runs tokens that stand at `position` and after it through the model.
+    def logits(self, tokens: Tokens) -> Logits:
+        """After every token: float32 [tokens, vocabulary], in the library's memory until the next run."""
+        self._place(tokens, wanted=True)
+        return self._run(len(tokens), len(tokens))
 
-        Returns:
-            Logits after every token, or after the last one: float32 [positions, vocabulary], in the library's
-            memory until the next run.
-        """
+    def likeliest(self, tokens: Tokens) -> int:
+        self._place(tokens, wanted=False)
+        self._wanted[len(tokens) - 1] = True
+        return int(self._run(len(tokens), 1)[0].argmax())
+
+    def likeliest_after_one(self, token: int) -> int:
+        self._tokens[0], self._positions[0], self._wanted[0] = token, self._position, 1
+        return int(self._run(1, 1)[0].argmax())
+
+    def _place(self, tokens: Tokens, *, wanted: bool) -> None:
+        """Puts tokens into the batch; `wanted`: whether with logits after each."""
         count = len(tokens)
         self._tokens[:count] = tokens
-        self._positions[:count] = np.arange(position, position + count)
-        self._wanted[:count] = every
-        self._wanted[count - 1] = True
-        return self._run(count, count if every else 1)
-
-    def run_one(self, token: int, position: int) -> Logits:
-        """As `run`, of one token."""
-        self._tokens[0], self._positions[0], self._wanted[0] = token, position, 1
-        return self._run(1, 1)
+        self._positions[:count] = np.arange(self._position, self._position + count)
+        self._wanted[:count] = wanted
 
     def _run(self, count: int, rows: int) -> Logits:
         self._batch.n_tokens = count
         code = self._library.bindings.llama_decode(self._context, self._batch)
         if code:
             raise RuntimeError(self._library.complaint(f"llama_decode gave {code} for {count} tokens"))
+        self._position += count
         place = (self._library.logits(self._context), rows)
         logits = self._seen.get(place)
         if logits is None:

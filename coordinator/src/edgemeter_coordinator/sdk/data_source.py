@@ -26,7 +26,15 @@ def function_of(source: str | Path) -> str:
     from edgemeter_converters.trust import is_function
 
     text = str(source)
-    return text if is_function(text) and not Path(text).exists() else ""
+    return text if is_function(text) and not exists(Path(text)) else ""
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there; False for a name that no file can have: too long, or with a zero byte."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 import grpc
 
-from edgemeter_coordinator.sdk import data_source, download, model_source, upload
+from edgemeter_coordinator.sdk import data_source, download, model_source, submitting, upload
 from edgemeter_coordinator.sdk.channel import open_channel, translate
-from edgemeter_coordinator.sdk.errors import EdgemeterError, Refused
+from edgemeter_coordinator.sdk.errors import EdgemeterError
 from edgemeter_coordinator.sdk.plan import PlanValue, resolve_plan
 from edgemeter_coordinator.sdk.settings import Settings
 from edgemeter_coordinator.sdk.study import Study
 from edgemeter_coordinator.sdk.study_watcher import Outcome, Watcher
+from edgemeter_coordinator.sdk.submitting import UploadProgress
+from edgemeter_coordinator.sdk.upload import Progress
 from edgemeter_protos import preprocessing
 from edgemeter_protos.v1 import lab_pb2, lab_pb2_grpc, variant_pb2
 
@@ -24,23 +27,9 @@ _TIMEOUT_S = 60.0
 _LOAD_TIMEOUT_S = 600.0
 # Fine-tuning may take long; one who does not want to wait presses Ctrl-C, which stops it.
 _BUILD_TIMEOUT_S = 24 * 3600.0
-UploadProgress = Callable[[Path, int, int], None]
-"""Called with the file, the bytes of it that have arrived, and its size in bytes."""
-
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
-
-
-class _Named(Protocol):
-    @property
-    def digest(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-
-
-def _is_known(reference: str, known: Iterable[_Named]) -> bool:
-    return any(one.name == reference or one.digest.startswith(reference) for one in known)
 
 
 class Lab:
@@ -91,7 +80,7 @@ class Lab:
         inputs: Iterable[str] = (),
         preprocess: Iterable[str] = (),
         task: str = "",
-        progress: upload.Progress | None = None,
+        progress: Progress | None = None,
     ) -> lab_pb2.AddModelResponse:
         """Uploads a model, unless the coordinator has it, and has it loaded there, safely.
 
@@ -114,14 +103,9 @@ class Lab:
         request = lab_pb2.AddModelRequest(
             inputs=[model_source.input_spec(text) for text in inputs], preprocessing=each, task=task
         )
-        if function := data_source.function_of(source):
-            request.function, request.name = function, name or function.rpartition(":")[2]
-            return self._call(self.stub.AddModel, request, _LOAD_TIMEOUT_S)
-        with model_source.as_file(Path(source)) as path:
-            request.digest = upload.upload(
-                path, channel=self._channel, address=self.address, progress=progress
-            )
-            request.name, request.file_name = _sendable(name or path.stem), _sendable(path.name)
+        submitting.name_source(
+            request, source, name, as_file=model_source.as_file, send=partial(self.upload, progress=progress)
+        )
         return self._call(self.stub.AddModel, request, _LOAD_TIMEOUT_S)
 
     def datasets(self) -> list[lab_pb2.Dataset]:
@@ -137,7 +121,7 @@ class Lab:
         label_column: str | None = None,
         tokenizer: str = "",
         window_tokens: int = 0,
-        progress: upload.Progress | None = None,
+        progress: Progress | None = None,
     ) -> lab_pb2.AddDatasetResponse:
         """As add_model, for data: a file, a folder, or "package.module:function".
 
@@ -165,14 +149,9 @@ class Lab:
                 window_tokens=window_tokens,
             )
         )
-        if function := data_source.function_of(source):
-            request.function, request.name = function, name or function.rpartition(":")[2]
-            return self._call(self.stub.AddDataset, request, _LOAD_TIMEOUT_S)
-        with data_source.as_file(Path(source)) as path:
-            request.digest = upload.upload(
-                path, channel=self._channel, address=self.address, progress=progress
-            )
-            request.name, request.file_name = _sendable(name or path.stem), _sendable(path.name)
+        submitting.name_source(
+            request, source, name, as_file=data_source.as_file, send=partial(self.upload, progress=progress)
+        )
         return self._call(self.stub.AddDataset, request, _LOAD_TIMEOUT_S)
 
     def recipes(self) -> list[lab_pb2.Recipe]:
@@ -230,8 +209,8 @@ class Lab:
         Raises EdgemeterError for a bad plan or an unknown file; Refused.
         """
         resolved = resolve_plan(profile, plan, plan_file)
-        model_ref = self._submitted(model, "model", self.models, progress)
-        data_ref = "" if data is None else self._submitted(data, "dataset", self.datasets, progress)
+        model_ref = submitting.model(self, model, progress)
+        data_ref = "" if data is None else submitting.dataset(self, data, progress)
         request = lab_pb2.CreateStudyRequest(
             name=name or "",
             model=model_ref,
@@ -246,50 +225,6 @@ class Lab:
     def create_study(self, request: lab_pb2.CreateStudyRequest) -> Study:
         """As `bench`, of a model and data that are there, with a plan whose numbers are all resolved."""
         return Study(self, self._call(self.stub.CreateStudy, request, _LOAD_TIMEOUT_S).study)
-
-    def _submitted(
-        self,
-        source: str | Path,
-        noun: str,
-        known: Callable[[], Iterable[_Named]],
-        progress: UploadProgress | None,
-    ) -> str:
-        """The digest of what is now there, or `source` itself where it names what is there."""
-        if data_source.function_of(source):
-            return self._added(source, noun, None, None).digest
-        path = Path(source)
-        if not _is(path.exists):
-            if isinstance(source, str) and source and _is_known(source, known()):
-                return source
-            raise EdgemeterError(
-                f"there is no file {source} here, and the coordinator knows no {noun} of that name"
-                f" (`edgemeter {'data' if noun == 'dataset' else noun} ls` lists them)"
-            )
-
-        def report(done_bytes: int, total_bytes: int) -> None:
-            if progress is not None:
-                progress(path, done_bytes, total_bytes)
-
-        as_file = model_source.as_file if noun == "model" else data_source.as_file
-        with as_file(path) as file:
-            # Also where it is known: its blob may have been damaged there since, and then it is sent again.
-            digest = upload.upload(file, channel=self._channel, address=self.address, progress=report)
-            if any(one.digest == digest for one in known()):
-                return digest
-            try:
-                return self._added(file, noun, None, report).digest
-            except Refused as refused:
-                if refused.reason != "ALREADY_EXISTS":
-                    raise
-                # A file that was changed since it was last sent: both stay known, told apart by the digest.
-                return self._added(file, noun, f"{file.stem}-{digest[:8]}", report).digest
-
-    def _added(
-        self, source: str | Path, noun: str, name: str | None, progress: upload.Progress | None
-    ) -> _Named:
-        if noun == "model":
-            return self.add_model(source, name, progress=progress).model
-        return self.add_dataset(source, name, progress=progress).dataset
 
     def run_study_file(
         self,
@@ -356,6 +291,13 @@ class Lab:
         request = lab_pb2.ListResultsRequest(study=reference, include_late=include_late)
         return self._call(lambda *args, **kwargs: list(self.stub.ListResults(*args, **kwargs)), request)
 
+    def upload(self, path: str | Path, *, progress: Progress | None = None) -> str:
+        """Puts a file's content at the coordinator, unless it is there, and returns its digest.
+
+        Raises EdgemeterError for a file that can't be read, and Refused.
+        """
+        return upload.upload(Path(path), channel=self._channel, address=self.address, progress=progress)
+
     def download(self, digest: str, to: Path) -> None:
         """Writes a blob (a result's samples, outputs or power trace) to a file, whole or not at all.
 
@@ -404,15 +346,3 @@ class Lab:
     def tokens(self) -> list[lab_pb2.TokenInfo]:
         """What is known of the tokens, never the tokens themselves: they are stored hashed."""
         return list(self._call(self.stub.ListTokens, lab_pb2.ListTokensRequest()).tokens)
-
-
-def _is(kind: Callable[[], bool]) -> bool:
-    try:
-        return kind()
-    except (OSError, ValueError):
-        return False  # a name that no file can have: too long, or with a zero byte
-
-
-def _sendable(name: str) -> str:
-    """A file's name without the bytes that are no text, which the contract can't carry."""
-    return name.encode(errors="replace").decode()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from edgemeter_coordinator.sdk import data_source
 from edgemeter_coordinator.sdk.adding import application_of, zoo_names
 from edgemeter_coordinator.sdk.errors import EdgemeterError, Refused, Unreachable
 from edgemeter_coordinator.sdk.part_originals import Brought, bring
@@ -38,7 +39,7 @@ def located(lab: Lab, file: StudyFile, wanted: Sequence[WantedPart]) -> list[Ori
         zoo=zoo_names(),
         models=[text for each in lab.models() for text in (each.name, each.digest)],
         datasets=[text for each in lab.datasets() for text in (each.name, each.digest)],
-        exists=_exists,
+        exists=data_source.exists,
     )
     return [locate(file, each.part, around) for each in wanted]
 
@@ -195,10 +196,3 @@ def _patiently(attempt: Callable[[], T], patience_s: float) -> T:
             if time.monotonic() - away_since_s >= patience_s:
                 raise
             time.sleep(_PAUSE_S)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False  # a name that no file can have: too long, or with a zero byte

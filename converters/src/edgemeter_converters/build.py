@@ -141,7 +141,7 @@ def build(
     )
     manifest.attachments.extend(each for stage in manifest.stages for each in stage.attachments)
     reference = _judge(manifest, artifact, original, evaluation, scored=dataset is not None)
-    if original.framework == "llama":
+    if original.writes_text:
         manifest.generation.CopyFrom(llama_generation.generation(evaluation.inputs[0]))
     if dataset is None:
         manifest.notes.append("Built without data: not scored, and its golden inputs are random numbers.")
@@ -198,9 +198,10 @@ def evaluation_samples(
             reason=refusal_pb2.REFUSAL_REASON_BAD_REQUEST,
         )
     random = np.random.RandomState(seed % 2**32)
-    if original.framework == "llama":
-        return Samples(inputs=(llama.random_windows(original, golden.WINDOWS, random),))
-    shapes = [(golden.COMPARED_SAMPLES, *spec.shape[1:]) for spec in original.signature.inputs]
+    count = golden.rule(original).compared_samples
+    if original.writes_text:
+        return Samples(inputs=(llama.random_windows(original, count, random),))
+    shapes = [(count, *spec.shape[1:]) for spec in original.signature.inputs]
     # In [0, 1): an integer input gets zeros, which are in range whatever they index.
     return Samples(inputs=_cast(original, tuple(random.random_sample(shape) for shape in shapes)))
 

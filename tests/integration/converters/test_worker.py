@@ -83,8 +83,8 @@ def test_golden_pair_reproduces(recipe: str, built: dict[str, Built]) -> None:
     assert manifest.golden.digest == hashlib.sha256(golden_file).hexdigest()
     with np.load(report.golden.path) as pair:
         inputs, outputs = pair["input_0"], pair["output_0"]
-    assert (inputs.shape, inputs.dtype) == ((golden.GOLDEN_SAMPLES, 12, 12, 1), np.float32)
-    assert (outputs.shape, outputs.dtype) == ((golden.GOLDEN_SAMPLES, 10), np.float32)
+    assert (inputs.shape, inputs.dtype) == ((golden.RULE.samples, 12, 12, 1), np.float32)
+    assert (outputs.shape, outputs.dtype) == ((golden.RULE.samples, 10), np.float32)
     interpreter = Interpreter(model_path=report.artifact.path, num_threads=1)
     interpreter.allocate_tensors()
     place, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]

@@ -130,9 +130,9 @@ def anatomy(model: LoadedModel) -> Anatomy:
 
 def tokenizer(model: LoadedModel) -> Path | None:
     """The tokenizer.json of a language model; None for another. It lives as long as the model."""
-    if model.framework != "llama":
+    if not model.writes_text:
         return None
-    home = _home("llama")
+    home = _home(_HOMES[model.framework][0])
     path: Path = home.folder_of(model) / home.TOKENIZER
     return path
 

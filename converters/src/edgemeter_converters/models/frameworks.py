@@ -15,12 +15,15 @@ class Framework:
         noun: as people call one of its models, with an article.
         natural_format: of a recipe that names none.
         trainable: whether steps that fine-tune can train its models.
+        writes_text: whether its models are language models: they take windows of tokens, have a tokenizer,
+            and are timed by what they write.
     """
 
     name: str
     noun: str
     natural_format: str
     trainable: bool = False
+    writes_text: bool = False
 
 
 FRAMEWORKS = MappingProxyType(
@@ -34,7 +37,13 @@ FRAMEWORKS = MappingProxyType(
             Framework(name="torchscript", noun="a TorchScript file", natural_format="torchscript"),
             Framework(name="onnx", noun="an ONNX file", natural_format="onnx"),
             Framework(name="tflite", noun="a TFLite file", natural_format="tflite"),
-            Framework(name="llama", noun="a Llama language model", natural_format="gguf", trainable=True),
+            Framework(
+                name="llama",
+                noun="a Llama language model",
+                natural_format="gguf",
+                trainable=True,
+                writes_text=True,
+            ),
         )
     }
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edgemeter_converters.models.frameworks import FRAMEWORKS
 from edgemeter_protos.v1 import variant_pb2
 
 
@@ -30,6 +31,11 @@ class LoadedModel:
     signature: variant_pb2.Signature
     parameters: int
     notes: tuple[str, ...] = ()
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether it is a language model."""
+        return FRAMEWORKS[self.framework].writes_text
 
     @property
     def keras(self) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from edgemeter_converters import identity, recipes
+from edgemeter_converters.models import FRAMEWORKS
 from edgemeter_coordinator.conversion.ground import ground
 from edgemeter_coordinator.ids import new_id
 from edgemeter_coordinator.refusal import Refused
@@ -36,7 +37,7 @@ from edgemeter_coordinator.store.variants import VariantRow
 from edgemeter_protos import text_plans
 from edgemeter_protos.v1 import lab_pb2, plan_pb2, refusal_pb2
 
-WRITE_TEXT = frozenset({"llama"})
+WRITE_TEXT = frozenset(each.name for each in FRAMEWORKS.values() if each.writes_text)
 """Frameworks whose models are timed by what they write."""
 
 

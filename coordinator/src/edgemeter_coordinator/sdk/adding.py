@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+TEXT_SUFFIX = ".txt"
+"""Of data that the model's tokenizer reads."""
+
 
 def zoo_names() -> list[str]:
     """Of every entry."""

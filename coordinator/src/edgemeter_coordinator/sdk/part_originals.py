@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from edgemeter_coordinator.sdk import data_source, model_source
-from edgemeter_coordinator.sdk.adding import fetched, under_a_free_name
+from edgemeter_coordinator.sdk.adding import TEXT_SUFFIX, fetched, under_a_free_name
 from edgemeter_coordinator.sdk.errors import Refused
 from edgemeter_coordinator.sdk.study_watcher import Watcher
 from edgemeter_coordinator.study_file.contents import Part
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from edgemeter_coordinator.sdk.lab import Lab
 
 T = TypeVar("T")
-
-_TEXT_SUFFIX = ".txt"
-"""Of data that the model's tokenizer reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +74,7 @@ def _data(lab: Lab, part: Part, data: Located, model_digest: str, watcher: Watch
             image_size=part.data.image_size,
             input_columns=part.data.input_columns,
             label_column=part.data.label_column,
-            tokenizer=model_digest if Path(source).suffix == _TEXT_SUFFIX else "",
+            tokenizer=model_digest if Path(source).suffix == TEXT_SUFFIX else "",
             window_tokens=part.data.window_tokens,
             progress=watcher.upload_of(Path(source).name),
         ).dataset

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgemeter_coordinator.bundle import archive
 from edgemeter_coordinator.bundle.manifest import Bundle, Bundled
 from edgemeter_coordinator.sdk import upload
-from edgemeter_coordinator.sdk.adding import fetched, under_a_free_name, zoo_names
+from edgemeter_coordinator.sdk.adding import TEXT_SUFFIX, fetched, under_a_free_name, zoo_names
 from edgemeter_coordinator.sdk.errors import EdgemeterError
 from edgemeter_coordinator.sdk.study_watcher import Watcher
 from edgemeter_protos import preprocessing
@@ -45,7 +45,11 @@ def bring(lab: Lab, path: Path, bundle: Bundle, one: Bundled, watcher: Watcher) 
             )
         if all(each.digest != data.digest for each in lab.datasets()):
             file = _file(path, bundle, "data", data, one.zoo_data, folder, watcher)
-            under_a_free_name(file, data.name, lab.add_dataset)
+            added = under_a_free_name(
+                file, data.name, lambda source, name: _add_data(lab, one, source, name)
+            ).digest
+            if added != data.digest:
+                raise _other_file("data", one.zoo_data, added, data.digest)
 
 
 def _add_model(lab: Lab, model: lab_pb2.Model, file: Path, name: str) -> None:
@@ -56,6 +60,13 @@ def _add_model(lab: Lab, model: lab_pb2.Model, file: Path, name: str) -> None:
         preprocess=[preprocessing.text(each) for each in model.preprocessing],
         task=model.task,
     )
+
+
+def _add_data(lab: Lab, one: Bundled, file: Path, name: str) -> lab_pb2.Dataset:
+    if file.suffix != TEXT_SUFFIX:
+        return lab.add_dataset(file, name).dataset
+    tokens = next((windows.shape[0] for windows in one.data.inputs if windows.shape), 0)
+    return lab.add_dataset(file, name, tokenizer=one.model.digest, window_tokens=tokens).dataset
 
 
 def _use(model: lab_pb2.Model) -> str:
@@ -77,7 +88,10 @@ def _file(
     folder: Path,
     watcher: Watcher,
 ) -> Path:
-    """The content of the original's digest, with the suffix of its file: in `folder`, or the zoo's cache."""
+    """The content of the original's digest, with the suffix of its file: in `folder`, or the zoo's cache.
+
+    Of the zoo also a text, whose digest is that of the token ids that adding it makes.
+    """
     digest = original.digest
     if digest in bundle.files:
         file = folder / f"{noun}{PurePosixPath(original.file_name).suffix}"
@@ -86,14 +100,17 @@ def _file(
     if zoo in zoo_names():
         entry = fetched(zoo, watcher)
         file = entry.model_path if noun == "model" else entry.data_path
-        found = upload.file_digest(file)
-        if found == digest:
-            return file
-        raise EdgemeterError(
-            f"the zoo's {noun} {zoo} is another file here (SHA-256 {found[:12]}…, not {digest[:12]}…), since"
-            " it is made on each machine: make the bundle with --with-files"
-        )
+        if file.suffix != TEXT_SUFFIX and (found := upload.file_digest(file)) != digest:
+            raise _other_file(noun, zoo, found, digest)
+        return file
     raise EdgemeterError(
         f"{noun} {original.name} ({digest[:12]}…) is neither at the coordinator nor in the bundle: make it"
         f" with --with-files, or add the file with `edgemeter {noun} add`"
+    )
+
+
+def _other_file(noun: str, zoo: str, found: str, digest: str) -> EdgemeterError:
+    return EdgemeterError(
+        f"the zoo's {noun} {zoo} is another file here (SHA-256 {found[:12]}…, not {digest[:12]}…), since"
+        " it is made on each machine: make the bundle with --with-files"
     )

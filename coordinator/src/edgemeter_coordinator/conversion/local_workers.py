@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgemeter_converters import identity
 from edgemeter_coordinator.conversion.capacity import Capacity
 from edgemeter_coordinator.conversion.cluster import Cluster
+from edgemeter_coordinator.conversion.worker_folder import remove_left, run_in_own_folder
 
 ALLOWED_DEATHS = 1
 """A worker may die of its neighbours' memory use: a task gets a second one, and no third."""
@@ -41,6 +43,8 @@ class LocalWorkers(Cluster):
         self.capacity = capacity
         self._idle_s = idle_s
         self._scratch_dir = scratch_dir
+        # What converters write there stays behind where their process is killed.
+        self._temporary_dir = scratch_dir / "temporary"
         self._free = asyncio.Semaphore(capacity.workers)
         self._cluster: Any = None
         self._versions: Mapping[str, str] | None = None
@@ -69,11 +73,20 @@ class LocalWorkers(Cluster):
             self._keep_open()
             self._running += 1
             try:
-                yield
+                async with self._without_leftovers():
+                    yield
             finally:
                 self._running -= 1
                 if not self._running:
                     self._idle_timer = asyncio.get_running_loop().call_later(self._idle_s, self._close_idle)
+
+    @contextlib.asynccontextmanager
+    async def _without_leftovers(self) -> AsyncIterator[None]:
+        """Removes what workers left that died meanwhile, or were killed since their task was cancelled."""
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(remove_left, self._temporary_dir)
 
     def _keep_open(self) -> None:
         if self._idle_timer is not None:
@@ -98,6 +111,11 @@ class LocalWorkers(Cluster):
             await client.close()
         if cluster is not None:
             await cluster.close()
+        await asyncio.to_thread(remove_left, self._temporary_dir)
+
+    def _submit(self, client: Any, function: Callable[..., Any], args: tuple[Any, ...], key: str) -> Any:
+        own = partial(run_in_own_folder, self._temporary_dir, function)
+        return super()._submit(client, own, args, key)
 
     async def _lost(self) -> str:
         # Only we end it, and then it is let go already.

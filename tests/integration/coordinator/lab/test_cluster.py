@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -73,6 +74,37 @@ async def test_cancelling_kills_the_process(cluster: LocalWorkers) -> None:
         await hanging
     assert await cluster.run(os.getpid) != before
     assert not process.is_running()
+
+
+async def test_a_process_s_temporary_files_end_with_it(tmp_path: Path) -> None:
+    cluster = LocalWorkers(
+        capacity=capacity(cpu_count=2, memory_bytes=4_000_000_000, workers=1), scratch_dir=tmp_path
+    )
+    made = await cluster.run(tempfile.mkdtemp)
+    own = tmp_path / "temporary" / str(await cluster.run(os.getpid))
+    assert Path(made).parent == own
+    # Programs that a converter starts put theirs there too.
+    assert await cluster.run(os.getenv, "TMPDIR") == str(own)
+    assert os.getenv("TMPDIR") != str(own)
+    with pytest.raises(WorkerDiedError):
+        await cluster.run(os._exit, 9)
+    # At the end of the next task at the latest: one that dies is not gone at once.
+    assert await cluster.run(os.getpid) == left_in(tmp_path)
+    hanging = asyncio.create_task(cluster.run(time.sleep, 600))
+    await asyncio.sleep(0.5)
+    hanging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
+    assert await cluster.run(os.getpid) == left_in(tmp_path)
+    await cluster.close()
+    assert left_in(tmp_path) is None
+
+
+def left_in(scratch_dir: Path) -> int | None:
+    """The one process that has a folder, or None for none."""
+    pids = [int(folder.name) for folder in (scratch_dir / "temporary").iterdir()]
+    assert len(pids) <= 1
+    return pids[0] if pids else None
 
 
 async def test_one_task_a_worker_at_a_time(cluster: LocalWorkers, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return json.loads((folder / "results.json").read_text())
 
 
-@pytest.mark.parametrize("model", ["residual", "attention", "two", "exported"])
+@pytest.mark.parametrize("model", ["residual", "attention", "two", "upsampling", "exported"])
 def test_float32_computes_what_the_module_does(model: str, results: Any) -> None:
     assert min(results[model]["float32"]["sqnr"]) > 100
 
@@ -52,6 +52,10 @@ def test_every_precision_is_near(case: str, decibels: float, results: Any) -> No
         )
     else:
         assert min(results["residual"][case]["sqnr"]) > decibels
+
+
+def test_a_bias_of_more_dimensions_is_quantized_as_a_vector(results: Any) -> None:
+    assert min(results["upsampling"]["int8"]["sqnr"]) > 25
 
 
 def test_the_same_twice(results: Any) -> None:

@@ -70,6 +70,20 @@ class Two(nn.Module):  # type: ignore[misc]
         return {"wide": wide, "narrow": self.b(alpha) + wide[:, :2]}
 
 
+class Upsampling(nn.Module):  # type: ignore[misc]
+    """A transposed convolution whose normalization the converter folds into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(6, 8, 4, 2, 1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        nn.init.normal_(self.norm.bias)
+        self.out = nn.ConvTranspose2d(8, 3, 4, 2, 1)
+
+    def forward(self, x: Any) -> Any:
+        return torch.tanh(self.out(torch.relu(self.norm(self.up(x)))))
+
+
 class NoLowering(nn.Module):  # type: ignore[misc]
     def forward(self, x: Any) -> Any:
         return torch.special.bessel_j0(x)
@@ -79,6 +93,7 @@ MODELS: dict[str, tuple[Any, list[tuple[str, str, tuple[int, ...]]]]] = {
     "residual": (Residual, [("x", "float32", (3, 8, 8))]),
     "attention": (Attention, [("x", "int64", (7,))]),
     "two": (Two, [("zulu", "float32", (4,)), ("alpha", "float32", (3,))]),
+    "upsampling": (Upsampling, [("x", "float32", (6, 4, 4))]),
     "no_lowering": (NoLowering, [("x", "float32", (3,))]),
 }
 
@@ -175,14 +190,15 @@ def main(folder: Path) -> None:
             for each, dtype, shape in inputs
         ]
         model = torch_module.loaded(module, f"{name}.py", inputs=specs)
-        cases = CASES if name == "residual" else {each: CASES[each] for each in FEW}
-        results[name] = study(model, module, cases)
+        results[name] = study(model, module, {each: CASES[each] for each in WANTED.get(name, FEW)})
     model, module = exported()
     results["exported"] = study(model, module, {each: CASES[each] for each in ("float32", "int8")})
     (folder / "results.json").write_text(json.dumps(results))
 
 
 FEW = ("float32", "int8", "int8-float-io", "int8-keep", "weight-only-int8")
+WANTED = {"residual": tuple(CASES), "upsampling": ("float32", "int8")}
+"""Of those models of which not FEW are."""
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.exceptions import ConversionError
+from edgemeter_converters.formats import tflite_biases
 from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.models import tflite_graph, tflite_names, tflite_weights
 from edgemeter_converters.models.tflite_graph import CONVERSIONS, FLOATS, Graph, Op
@@ -40,6 +41,7 @@ def quantize(content: bytes, encoding: Encoding) -> bytes:
             kept in float; nothing can be quantized.
     """
     precision, options = encoding.precision, encoding.options
+    content = tflite_biases.flattened(content)
     graph = tflite_graph.read(content)[0]
     kept = _kept(graph, options.keep)
     inputs, outputs = tflite_graph.signature_names(content)

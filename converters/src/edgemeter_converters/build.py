@@ -134,8 +134,9 @@ def build(
         macs=models.anatomy(model).macs,
         stages=[variant_pb2.Stage.FromString(stage) for stage in request.stages],
         conversion_peak_rss_bytes=peak_rss_bytes,
-        # Training on one thread with a seed repeats itself on one machine, and no tool promises more.
-        deterministic=not request.stages and format_.deterministic(original.framework, encoding.precision),
+        # Every format encodes a model into the same bytes. Training on one thread with a seed repeats itself
+        # on one machine, and no tool promises more.
+        deterministic=not request.stages,
         preprocessing=[variant_pb2.Preprocessing.FromString(each) for each in request.model.preprocessing],
         kept_layers=_kept(format_, model, encoding),
     )

@@ -80,9 +80,6 @@ class ExecuTorch:
             return ""
         return options_refusal(options, "an ExecuTorch file for XNNPACK", "torchao", _METHODS)
 
-    def deterministic(self, framework: str, precision: Precision) -> bool:  # noqa: ARG002
-        return True
-
     def runtimes(
         self,
         framework: str,  # noqa: ARG002

@@ -117,10 +117,6 @@ class Format(Protocol):
         """Why a model of that framework can't be encoded so, one sentence; empty where it can. Pure."""
         ...
 
-    def deterministic(self, framework: str, precision: Precision) -> bool:
-        """Whether encoding a model twice gives the same bytes. Pure."""
-        ...
-
     def runtimes(
         self, framework: str, precision: Precision, options: Options
     ) -> tuple[variant_pb2.RuntimeRequirement, ...]:
@@ -133,7 +129,7 @@ class Format(Protocol):
         ...
 
     def encode(self, model: LoadedModel, encoding: Encoding) -> bytes:
-        """The artifact. For conversion workers only.
+        """The artifact: the same bytes for the same model and encoding. For conversion workers only.
 
         Raises:
             ConversionError: the converter refuses the model; its reason in one line.

@@ -29,9 +29,6 @@ class GGUF:
             return f"a {framework} model has no way to GGUF, which is for language models"
         return "" if precision in self.precisions else f"llama.cpp has no {precision.value} weights"
 
-    def deterministic(self, framework: str, precision: Precision) -> bool:  # noqa: ARG002
-        return True
-
     def runtimes(
         self,
         framework: str,  # noqa: ARG002

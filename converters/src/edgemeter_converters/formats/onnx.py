@@ -74,9 +74,6 @@ class ONNX:
             return f"{precision.value!r} has no QLinear operators in ONNX: write operators=qdq"
         return ""
 
-    def deterministic(self, _framework: str, _precision: Precision) -> bool:
-        return True
-
     def runtimes(
         self, framework: str, precision: Precision, _options: Options
     ) -> tuple[variant_pb2.RuntimeRequirement, ...]:

@@ -36,9 +36,6 @@ class ONNXGenAI:
             return f"a {framework} model has no way to onnxruntime-genai, which is for language models"
         return "" if precision in self.precisions else f"{self.name!r} is written with int4 weights only"
 
-    def deterministic(self, framework: str, precision: Precision) -> bool:  # noqa: ARG002
-        return True
-
     def runtimes(
         self,
         framework: str,  # noqa: ARG002

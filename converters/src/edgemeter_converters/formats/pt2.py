@@ -45,9 +45,6 @@ class PT2:
             return ""
         return _REFUSALS.get(precision, f"an exported program has no {precision.value} kernels to run on")
 
-    def deterministic(self, framework: str, precision: Precision) -> bool:  # noqa: ARG002
-        return True
-
     def runtimes(
         self,
         framework: str,  # noqa: ARG002

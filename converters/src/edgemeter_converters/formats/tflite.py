@@ -82,9 +82,6 @@ class TFLite:
             return f"{precision.value} takes and gives float: io is for int8 and int16x8"
         return ""
 
-    def deterministic(self, framework: str, precision: Precision) -> bool:  # noqa: ARG002
-        return True
-
     def runtimes(
         self, framework: str, precision: Precision, options: Options
     ) -> tuple[variant_pb2.RuntimeRequirement, ...]:

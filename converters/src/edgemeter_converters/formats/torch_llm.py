@@ -48,9 +48,6 @@ class TorchLLM:
             return f"{self.name!r} quantizes every dense layer: leave out keep"
         return ""
 
-    def deterministic(self, framework: str, precision: Precision) -> bool:  # noqa: ARG002
-        return True
-
     def runtimes(
         self,
         framework: str,  # noqa: ARG002

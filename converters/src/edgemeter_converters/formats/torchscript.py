@@ -71,9 +71,6 @@ class TorchScript:
             return ""
         return options_refusal(options, "a TorchScript", "torch", _METHODS)
 
-    def deterministic(self, framework: str, precision: Precision) -> bool:  # noqa: ARG002
-        return True
-
     def runtimes(
         self,
         framework: str,  # noqa: ARG002

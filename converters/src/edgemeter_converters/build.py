@@ -39,7 +39,8 @@ WORTHWHILE_SAVING = 0.05
 """Share of the artifact's size below which a compressed copy is not worth its place and its time."""
 
 MAX_REFERENCE_BYTES = 1 << 28
-"""Of the original's outputs, which travel to the coordinator to be compared with a device's."""
+"""Of the original's outputs, which travel to the coordinator to be compared with a device's; where they are
+more, the manifest says that they are not."""
 
 
 def build(
@@ -151,7 +152,7 @@ def build(
     elif not manifest.HasField("quality") and evaluation.labels is None:
         manifest.notes.append("Not scored: the data has no labels for its evaluation samples.")
     reference_path = None
-    if reference is not None and dataset is not None:
+    if reference is not None:
         reference_path = artifact_path.with_suffix(".reference.npz")
         np.savez(reference_path, allow_pickle=False, **reference)
         manifest.reference_digest = hashlib.sha256(reference_path.read_bytes()).hexdigest()
@@ -323,7 +324,14 @@ def _judge(
     for field, against in ((manifest.quality, tasks.LABELS), (manifest.agreement, tasks.ORIGINAL)):
         if (first := tasks.first_against(manifest.metrics, against)) is not None:
             field.CopyFrom(first)
-    if not task.needs_original or 4 * sum(each.size for each in expected) > MAX_REFERENCE_BYTES:
+    if not task.needs_original or not scored:
+        return None
+    size_bytes = 4 * sum(each.size for each in expected)
+    if size_bytes > MAX_REFERENCE_BYTES:
+        manifest.notes.append(
+            "What devices compute is not compared with the original: its outputs for the evaluation samples"
+            f" are {size_bytes / 1e6:,.0f} MB, and at most {MAX_REFERENCE_BYTES / 1e6:,.0f} MB are kept."
+        )
         return None
     return {f"output_{at}": each.astype(np.float32) for at, each in enumerate(expected)}
 

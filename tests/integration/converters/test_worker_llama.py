@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgemeter_converters import worker
+from edgemeter_converters import build, worker
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.exchange import SharedFolder
 from edgemeter_converters.messages import (
@@ -84,6 +84,24 @@ def test_a_model_is_looked_at(blobs: SharedFolder, data: DatasetReport) -> None:
     assert [(spec.name, spec.dtype, list(spec.shape)) for spec in signature.inputs] == [
         ("token_ids", "int32", [-1, 256])
     ]
+
+
+def test_outputs_that_are_too_large_to_keep_are_noted(
+    blobs: SharedFolder, data: DatasetReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_data = SharedFolder(
+        paths={**blobs.paths, DATA: data.canonical.path}, folder=blobs.folder, checkpoints=blobs.checkpoints
+    )
+    size_bytes = 4 * dict(data.splits)["evaluation"] * 255
+    monkeypatch.setattr(build, "MAX_REFERENCE_BYTES", size_bytes)
+    kept = built(with_data, "q8_0@gguf")
+    monkeypatch.setattr(build, "MAX_REFERENCE_BYTES", size_bytes - 1)
+    noted = built(with_data, "q8_0@gguf")
+    assert kept.reference_digest
+    assert not noted.reference_digest
+    assert noted.agreement == kept.agreement
+    (note,) = set(noted.notes) - set(kept.notes)
+    assert note.startswith("What devices compute is not compared with the original: its outputs for the")
 
 
 def test_a_text_becomes_windows(blobs: SharedFolder, data: DatasetReport) -> None:

@@ -9,17 +9,19 @@ from __future__ import annotations
 from edgemeter_converters.formats import gguf_quantizer, gguf_writer
 from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.formats.gguf_artifact import GGUFArtifact
+from edgemeter_converters.formats.whole_model import WholeModelFormat
 from edgemeter_converters.models import llama
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
 from edgemeter_protos.v1 import variant_pb2
 
 
-class GGUF:
+class GGUF(WholeModelFormat):
     name = "gguf"
     suffix = ".gguf"
     precisions = frozenset({Precision.FLOAT32, Precision.FLOAT16, *gguf_quantizer.KINDS})
     frameworks = frozenset({"llama"})
+    run_by = (variant_pb2.RuntimeRequirement(runtime="llama.cpp"),)
 
     def tools(self, framework: str, precision: Precision) -> tuple[tuple[str, ...], ...]:  # noqa: ARG002
         return (("gguf",), ("ik-llama-cpp-python",))
@@ -28,17 +30,6 @@ class GGUF:
         if framework not in self.frameworks:
             return f"a {framework} model has no way to GGUF, which is for language models"
         return "" if precision in self.precisions else f"llama.cpp has no {precision.value} weights"
-
-    def runtimes(
-        self,
-        framework: str,  # noqa: ARG002
-        precision: Precision,  # noqa: ARG002
-        options: Options,  # noqa: ARG002
-    ) -> tuple[variant_pb2.RuntimeRequirement, ...]:
-        return (variant_pb2.RuntimeRequirement(runtime="llama.cpp"),)
-
-    def layers(self, model: LoadedModel, encoding: Encoding) -> tuple[str, ...]:  # noqa: ARG002
-        return ()
 
     def encode(self, model: LoadedModel, encoding: Encoding) -> bytes:
         """The file.

@@ -10,23 +10,23 @@ from pathlib import Path
 from edgemeter_converters.formats import genai_builder
 from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.formats.genai_artifact import GenaiArtifact
+from edgemeter_converters.formats.whole_model import WholeModelFormat
 from edgemeter_converters.models import llama
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
 from edgemeter_protos.v1 import variant_pb2
 
-_GENAI = variant_pb2.RuntimeRequirement(runtime="onnxruntime-genai", min_version="0.18.0")
-"""The version that was tried, on what its own builder makes."""
-
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 """Of zip's calendar: a file's bytes follow from what is in it alone."""
 
 
-class ONNXGenAI:
+class ONNXGenAI(WholeModelFormat):
     name = "onnx-genai"
     suffix = ".genai.zip"
     precisions = frozenset({Precision.INT4})
     frameworks = frozenset({"llama"})
+    # The version that was tried, on what its own builder makes.
+    run_by = (variant_pb2.RuntimeRequirement(runtime="onnxruntime-genai", min_version="0.18.0"),)
 
     def tools(self, framework: str, precision: Precision) -> tuple[tuple[str, ...], ...]:  # noqa: ARG002
         return (("onnxruntime-genai",), ("onnxruntime",), ("transformers",), ("torch",))
@@ -35,17 +35,6 @@ class ONNXGenAI:
         if framework not in self.frameworks:
             return f"a {framework} model has no way to onnxruntime-genai, which is for language models"
         return "" if precision in self.precisions else f"{self.name!r} is written with int4 weights only"
-
-    def runtimes(
-        self,
-        framework: str,  # noqa: ARG002
-        precision: Precision,  # noqa: ARG002
-        options: Options,  # noqa: ARG002
-    ) -> tuple[variant_pb2.RuntimeRequirement, ...]:
-        return (_GENAI,)
-
-    def layers(self, model: LoadedModel, encoding: Encoding) -> tuple[str, ...]:  # noqa: ARG002
-        return ()
 
     def encode(self, model: LoadedModel, encoding: Encoding) -> bytes:
         """The .zip.

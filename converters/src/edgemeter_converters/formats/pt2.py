@@ -12,13 +12,11 @@ from typing import Any
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.formats.torch_artifact import TorchArtifact
+from edgemeter_converters.formats.whole_model import WholeModelFormat
 from edgemeter_converters.models import bridge
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
 from edgemeter_protos.v1 import variant_pb2
-
-_TORCH = variant_pb2.RuntimeRequirement(runtime="torch", min_version="2.13.0")
-"""The archive is read by torch 2.9 and newer; those before 2.13 were not tried."""
 
 _REFUSALS = {
     Precision.INT8: "a quantized exported program is a reference, larger and slower than float32;"
@@ -29,11 +27,14 @@ _REFUSALS = {
 }
 
 
-class PT2:
+class PT2(WholeModelFormat):
     name = "pt2"
     suffix = ".pt2"
     precisions = frozenset({Precision.FLOAT32})
     frameworks = bridge.FRAMEWORKS
+    # Wherever torch has a wheel: x86-64 and 64-bit Arm, no 32-bit board. The archive is read by torch 2.9 and
+    # newer; those before 2.13 were not tried.
+    run_by = (variant_pb2.RuntimeRequirement(runtime="torch", min_version="2.13.0"),)
 
     def tools(self, framework: str, precision: Precision) -> tuple[tuple[str, ...], ...]:  # noqa: ARG002
         return (("torch",), ("keras",)) if framework == "keras" else (("torch",),)
@@ -44,18 +45,6 @@ class PT2:
         if precision is Precision.FLOAT32:
             return ""
         return _REFUSALS.get(precision, f"an exported program has no {precision.value} kernels to run on")
-
-    def runtimes(
-        self,
-        framework: str,  # noqa: ARG002
-        precision: Precision,  # noqa: ARG002
-        options: Options,  # noqa: ARG002
-    ) -> tuple[variant_pb2.RuntimeRequirement, ...]:
-        """Wherever torch has a wheel: x86-64 and 64-bit Arm, no 32-bit board."""
-        return (_TORCH,)
-
-    def layers(self, model: LoadedModel, encoding: Encoding) -> tuple[str, ...]:  # noqa: ARG002
-        return ()
 
     def encode(self, model: LoadedModel, encoding: Encoding) -> bytes:
         """The archive.

@@ -21,19 +21,21 @@ from edgemeter_converters.formats.torch_llm_artifact import (
     TorchLLMArtifact,
     packed_int4,
 )
+from edgemeter_converters.formats.whole_model import WholeModelFormat
 from edgemeter_converters.models import llama
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.steps import Precision
-from edgemeter_protos.v1 import variant_pb2
 
 _INT4 = frozenset({Precision.WEIGHT_ONLY_INT4, Precision.GPTQ})
 
 
-class TorchLLM:
+class TorchLLM(WholeModelFormat):
     name = "torch-llm"
     suffix = ".safetensors"
     precisions = frozenset({Precision.WEIGHT_ONLY_INT8, Precision.DYNAMIC_INT8, *_INT4})
     frameworks = frozenset({"llama"})
+    # For the coordinator only.
+    run_by = ()
 
     def tools(self, framework: str, precision: Precision) -> tuple[tuple[str, ...], ...]:  # noqa: ARG002
         tools = (("torch",), ("transformers",), ("safetensors",))
@@ -47,18 +49,6 @@ class TorchLLM:
         if options.keep or options.keeps_by_itself:
             return f"{self.name!r} quantizes every dense layer: leave out keep"
         return ""
-
-    def runtimes(
-        self,
-        framework: str,  # noqa: ARG002
-        precision: Precision,  # noqa: ARG002
-        options: Options,  # noqa: ARG002
-    ) -> tuple[variant_pb2.RuntimeRequirement, ...]:
-        """None: for the coordinator only."""
-        return ()
-
-    def layers(self, model: LoadedModel, encoding: Encoding) -> tuple[str, ...]:  # noqa: ARG002
-        return ()
 
     def encode(self, model: LoadedModel, encoding: Encoding) -> bytes:
         """The file.

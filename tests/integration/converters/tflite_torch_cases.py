@@ -77,7 +77,10 @@ class Upsampling(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.up = nn.ConvTranspose2d(6, 8, 4, 2, 1, bias=False)
         self.norm = nn.BatchNorm2d(8)
-        nn.init.normal_(self.norm.bias)
+        # As training leaves it: without, the converter folds it another way.
+        nn.init.uniform_(self.norm.weight, 0.5, 2)
+        nn.init.normal_(self.norm.get_buffer("running_mean"))
+        nn.init.uniform_(self.norm.get_buffer("running_var"), 0.5, 2)
         self.out = nn.ConvTranspose2d(8, 3, 4, 2, 1)
 
     def forward(self, x: Any) -> Any:

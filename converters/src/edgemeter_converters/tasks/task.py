@@ -9,10 +9,10 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from edgemeter_converters.steps.parameter import Arguments, Parameter
+from edgemeter_protos import against
 from edgemeter_protos.v1 import variant_pb2
 
-LABELS, ORIGINAL = "labels", "original"
-"""What a metric may hold outputs against: `Quality.against`."""
+LABELS, ORIGINAL = against.LABELS, against.ORIGINAL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from edgemeter_coordinator.bundle.numbers import ANYWHERE, METER, Measured, Number, same_kind
+from edgemeter_coordinator.report.intervals import Interval, meet
 from edgemeter_protos.v1 import lab_pb2
 
 SIZE_TOLERANCE = 0.005
@@ -107,12 +108,10 @@ def agrees(then: Number, now: Number) -> bool:
     one, other = _interval(then), _interval(now)
     if one is None and other is None:
         return abs(then.value - now.value) <= TOLERANCE * max(abs(then.value), abs(now.value))
-    low, high = one or (then.value, then.value)
-    other_low, other_high = other or (now.value, now.value)
-    return low <= other_high and other_low <= high
+    return meet(one or (then.value, then.value), other or (now.value, now.value))
 
 
-def _interval(number: Number) -> tuple[float, float] | None:
+def _interval(number: Number) -> Interval | None:
     return None if number.low is None or number.high is None else (number.low, number.high)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from edgemeter_protos.against import ORIGINAL
 from edgemeter_protos.report.measured import VERDICTS
 from edgemeter_protos.v1 import device_pb2, lab_pb2, result_pb2, variant_pb2
 
@@ -100,7 +101,7 @@ def _qualities(response: lab_pb2.ListResultsResponse) -> list[Number]:
 
 
 def _quality_name(quality: variant_pb2.Quality) -> str:
-    against = " against the original" if quality.against == "original" else ""
+    against = " against the original" if quality.against == ORIGINAL else ""
     return f"quality {quality.metric}{against}"
 
 

@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from edgemeter_coordinator.report.page.energy import Interval, energy_ratio
+from edgemeter_coordinator.report.intervals import Interval, meet
+from edgemeter_coordinator.report.page.energy import energy_ratio
 from edgemeter_coordinator.report.page.facts import Facts
 from edgemeter_coordinator.report.page.judging import (
     Judged,
@@ -231,14 +232,7 @@ def _best(rivals: Sequence[_Rival]) -> tuple[_Rival | None, list[Facts]]:
     if not less:
         return None, []
     best, *others = less
-    return best, [each.facts for each in others if _meet(each.interval, best.interval)]
-
-
-def _meet(one: Interval | None, other: Interval | None) -> bool:
-    """Whether two intervals meet; those that are not there may be anywhere."""
-    if one is None or other is None:
-        return True
-    return one[0] <= other[1] and other[0] <= one[1]
+    return best, [each.facts for each in others if meet(each.interval, best.interval)]
 
 
 def _nothing_better(judged: Judged, wanted: str, better: str, rivals: Sequence[_Rival]) -> Choice:

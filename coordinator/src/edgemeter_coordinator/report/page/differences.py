@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgemeter_coordinator.report.page.metrics import ORIGINAL, Metric, find
+from edgemeter_coordinator.report.page.metrics import Metric, find
+from edgemeter_protos.against import ORIGINAL
 
 BETTER, WORSE, SAME, CANNOT_TELL = "better", "worse", "same", "cannot_tell"
 

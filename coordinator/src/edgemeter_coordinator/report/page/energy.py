@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-Interval = tuple[float, float]
-"""95 %: low, high."""
+from edgemeter_coordinator.report.intervals import Interval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

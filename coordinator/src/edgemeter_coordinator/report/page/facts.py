@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from edgemeter_coordinator.report.page.energy import Energy, Interval
+from edgemeter_coordinator.report.intervals import Interval, meet
+from edgemeter_coordinator.report.page.energy import Energy
 from edgemeter_coordinator.report.page.metrics import Metric, metrics_of
 from edgemeter_protos.report import onboard
 from edgemeter_protos.report.measured import VERDICTS
@@ -142,14 +143,9 @@ def compared(
     if not (result.latency.p50_ns and baseline.latency.p50_ns):
         return None, None, None
     ratio = result.latency.p50_ns / baseline.latency.p50_ns
-    mine, theirs = _p50_interval(result.latency), _p50_interval(baseline.latency)
-    if mine is None or theirs is None or _meet(mine, theirs):
+    if meet(_p50_interval(result.latency), _p50_interval(baseline.latency)):
         return ratio, None, "cannot_tell"
     return ratio, None, "faster" if ratio < 1 else "slower"
-
-
-def _meet(one: Interval, other: Interval) -> bool:
-    return one[0] <= other[1] and other[0] <= one[1]
 
 
 def _p50_interval(latency: result_pb2.Latency) -> Interval | None:

@@ -11,6 +11,7 @@ from edgemeter_coordinator.report.page import metrics as quality
 from edgemeter_coordinator.report.page.differences import Difference
 from edgemeter_coordinator.report.page.facts import Facts
 from edgemeter_coordinator.report.page.metrics import Bar, Metric
+from edgemeter_protos.against import ORIGINAL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +86,7 @@ def basis(judged: Judged) -> str:
         return "No quality was measured: what follows is of latency, energy and size alone."
     name, against, place = judged.key
     what = f"{name} on the {place}"
-    if against == quality.ORIGINAL:
+    if against == ORIGINAL:
         what += ", against the original's own outputs (agreement, not quality: there are no labels)"
     metric = judged.baseline_metric
     if metric is not None and metric.samples:

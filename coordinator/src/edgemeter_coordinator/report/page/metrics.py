@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgemeter_protos.against import LABELS, ORIGINAL
 from edgemeter_protos.v1 import lab_pb2, variant_pb2
 
-LABELS, ORIGINAL = "labels", "original"
 DEVICE, COORDINATOR = "device", "coordinator"
 
 POINT = 0.01

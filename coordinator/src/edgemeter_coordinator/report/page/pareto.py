@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgemeter_coordinator.report.intervals import Interval
 from edgemeter_coordinator.report.page import metrics as quality
 from edgemeter_coordinator.report.page.advice import Advice
-from edgemeter_coordinator.report.page.energy import Interval
 from edgemeter_coordinator.report.page.facts import Facts
 from edgemeter_coordinator.report.page.figures import (
     AMBER,

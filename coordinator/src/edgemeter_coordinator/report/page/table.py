@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from edgemeter_coordinator.report.intervals import Interval
 from edgemeter_coordinator.report.page import changes
 from edgemeter_coordinator.report.page import metrics as quality
 from edgemeter_coordinator.report.page.advice import Advice
-from edgemeter_coordinator.report.page.energy import Interval
 from edgemeter_coordinator.report.page.facts import Facts
 from edgemeter_coordinator.report.page.wording import DASH, NOTHING, listed, ranged, times
+from edgemeter_protos.against import LABELS
 from edgemeter_protos.report import units
 
 
@@ -65,11 +66,9 @@ def table(variants: Sequence[Facts], advice: Advice, *, scenario: str = "") -> T
             if (metric := quality.find(each.metrics, advice.metric)) is not None
         )
         heading = name + (" ↓" if lower else "")
-        under = "95 % interval" if against == quality.LABELS else "agreement, 95 %"
+        under = "95 % interval" if against == LABELS else "agreement, 95 %"
         columns.append((Column(name=heading, under=under), [_quality(each, advice) for each in variants]))
-        held = (
-            "labels" if against == quality.LABELS else "the original's own outputs (agreement, not quality)"
-        )
+        held = "labels" if against == LABELS else "the original's own outputs (agreement, not quality)"
         remarks.append(f"{name}: on the {place}, against {held}" + (", lower is better." if lower else "."))
     else:
         remarks.append("Quality: not measured.")

@@ -18,7 +18,8 @@ from edgemeter_coordinator.report.page.advice import (
 )
 from edgemeter_coordinator.report.page.energy import Energy, energy_ratio
 from edgemeter_coordinator.report.page.facts import Facts, compared, facts_of
-from edgemeter_coordinator.report.page.metrics import ORIGINAL, Metric
+from edgemeter_coordinator.report.page.metrics import Metric
+from edgemeter_protos.against import ORIGINAL
 from edgemeter_protos.v1 import result_pb2
 from tests.unit.coordinator.report.page.studies import language, material, pictures
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemeter_coordinator.report.page import differences, metrics
-from edgemeter_coordinator.report.page.metrics import COORDINATOR, DEVICE, LABELS, ORIGINAL, Metric
+from edgemeter_coordinator.report.page.metrics import COORDINATOR, DEVICE, Metric
+from edgemeter_protos.against import LABELS, ORIGINAL
 from edgemeter_protos.v1 import variant_pb2
 from tests.unit.coordinator.report.responses import full, nothing_measured
 

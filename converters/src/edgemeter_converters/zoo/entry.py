@@ -30,7 +30,7 @@ class Entry:
         origin: a paper or an address.
         model_suffix, data_suffix: of its files, as the coordinator knows them.
         write_model, write_data: make the files; may import what they like, and run in a process of their own.
-        task: as `edgemeter bench --task` takes it.
+        task: as `edgemeter model add --task` takes it.
         preprocessing: as `--preprocess` takes it, one for each input; none where none has any.
         recipes: to begin with.
         notes: what is honest to know about its figures.

@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -242,27 +243,51 @@ def _make(entry: Entry, folder: Path, progress: Progress) -> dict[str, str]:
 
 def _run(entry: Entry, folder: Path, progress: Progress) -> None:
     """Makes both files in a process of its own, since TensorFlow and torch stay out of this one."""
-    command = [sys.executable, "-m", _PACKAGE, entry.name, str(folder)]
+    try:
+        follow([sys.executable, "-m", _PACKAGE, entry.name, str(folder)], progress, MAKING_TIMEOUT_S)
+    except FetchError as error:
+        raise FetchError(f"{entry.name}: its files could not be made: {error}") from None
+
+
+def follow(command: Sequence[str], progress: Progress, timeout_s: float) -> None:
+    """Runs a command to its end, and hands on what it tells by `entry.say`.
+
+    Raises:
+        FetchError: it failed, with the last line of its errors; or it took longer than `timeout_s` and was
+            killed.
+    """
+    too_long = threading.Event()
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True
         )
+
+        def give_up() -> None:
+            too_long.set()
+            process.kill()
+
+        # It ends the reading below too, which knows no time.
+        timer = threading.Timer(timeout_s, give_up)
+        timer.start()
         try:
             assert process.stdout is not None
             with process.stdout:
                 for line in process.stdout:
                     if line.startswith(SAID):
                         progress(line.removeprefix(SAID).strip())
-            process.wait(MAKING_TIMEOUT_S)
+            process.wait()
         finally:
+            timer.cancel()
             if process.poll() is None:
                 process.kill()
                 process.wait()
+        if too_long.is_set():
+            raise FetchError(f"it took longer than {timeout_s:g} s")
         if process.returncode:
             errors.seek(0)
             lines = errors.read().decode(errors="replace").split("\n")
             said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-            raise FetchError(f"{entry.name}: its files could not be made: {said[:300]}")
+            raise FetchError(said[:300])
 
 
 def _bring(source: Path, target: Path, digest: str) -> None:

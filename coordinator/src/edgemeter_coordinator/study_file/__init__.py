@@ -1,1 +1,1 @@
-"""Study files: many models, each by its recipes, as TOML; and the bundles that repeat what came out. Pure."""
+"""Study files: many models, each by its recipes, as TOML. Pure."""

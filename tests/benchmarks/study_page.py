@@ -37,7 +37,7 @@ def tables_of(report: str) -> dict[str, str]:
         part = re.match(r"[^/\s]+/([\w-]+) on ", title.replace("\\", ""))
         table = re.search(r"^\|.*?(?=\n\n|\Z)", rest, re.DOTALL | re.MULTILINE)
         if part and table:
-            found.setdefault(part[1], table[0])
+            found.setdefault(part[1], table[0].rstrip())
     return found
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.numpy
 
 from tests import tiny_llama
 from tests.desk import Desk
@@ -84,3 +86,28 @@ def test_batches_are_refused_in_a_line(desk: Desk) -> None:
         "edgemeter bench tiny --data text --recipe float32 --device rack=a --scenario offline --batch 4"
     )
     assert line.endswith("use single-stream, not offline")
+
+
+def test_an_adapter_is_downloaded(desk: Desk) -> None:
+    desk.ok(
+        "edgemeter bench tiny --data text --recipe 'lora(2,steps=2)+q8_0@gguf' --device rack=a"
+        " --profile quick --set blocks=1 --set block_min_duration=20ms --set settle_timeout_ns=0 --set max_voided_blocks=0"
+    )
+    (made,) = [each for each in desk.json("edgemeter variant ls") if each["recipe"].startswith("lora")]
+    (adapter,) = made["manifest"]["attachments"]
+    line = f"edgemeter variant download {made['id'][:12]}"
+    written = desk.json(f"{line} --attachment {adapter['name']} -o adapter.safetensors")
+    assert (written["file"], written["digest"]) == ("adapter.safetensors", adapter["digest"])
+    content = (desk.folder / "adapter.safetensors").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == adapter["digest"]
+    assert len(content) == written["size_bytes"] == adapter["size_bytes"]
+    # Two low-rank matrices a layer.
+    names = safetensors.numpy.load(content)
+    assert {name.rpartition(".lora_")[2] for name in names} == {"A.weight", "B.weight"}
+    assert desk.ok(f"{line} -o variant.gguf") == ""
+    with (desk.folder / "variant.gguf").open("rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == made["manifest"]["artifact_digest"]
+    refused = desk.refused(f"{line} --attachment none -o none.bin")
+    assert f"has no attachment 'none': it has {adapter['name']} (" in refused
+    assert not (desk.folder / "none.bin").exists()
+    assert "cannot write " in desk.refused(f"{line} -o nowhere/variant.gguf")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -104,6 +105,48 @@ def rebuild(where: Where, variant: Reference, as_json: AsJson = False) -> None:
             typer.echo(f"  {line}")
     if not answer.same and answer.earlier.deterministic and _same_tools(answer):
         raise typer.Exit(1)
+
+
+@app.command(
+    epilog=example("edgemeter variant download 4f2a --attachment adapter.safetensors -o adapter.safetensors")
+)
+@with_coordinator
+def download(
+    where: Where,
+    variant: Reference,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Written whole or not at all.")
+    ],
+    attachment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The file of this name that is kept beside it (`edgemeter variant show`), or the start of"
+            " its digest; else the file that runs.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes a variant's file, or one that is kept beside it, such as a LoRA adapter."""
+    from edgemeter_coordinator.cli import cells
+    from edgemeter_coordinator.sdk import variant_files
+
+    with where.connect() as lab:
+        found = lab.variant(variant)
+        file = variant_files.chosen(found, attachment)
+        lab.download(file.digest, output)
+    if as_json:
+        print_json(
+            {
+                "variant": found.id,
+                "attachment": file.attachment or None,
+                "file": str(output),
+                "size_bytes": file.size_bytes,
+                "digest": file.digest,
+            }
+        )
+        return
+    note(f"{output}: {file.attachment or found.recipe}, {cells.size(file.size_bytes)}")
 
 
 @app.command(epilog=example("edgemeter variant layers 4f2a"))

@@ -55,6 +55,7 @@ def test_the_nouns_are_all_there() -> None:
         "task ls",
         "token ls",
         "token new",
+        "variant download",
         "variant layers",
         "variant ls",
         "variant rebuild",

@@ -91,7 +91,8 @@ def test_batches_are_refused_in_a_line(desk: Desk) -> None:
 def test_an_adapter_is_downloaded(desk: Desk) -> None:
     desk.ok(
         "edgemeter bench tiny --data text --recipe 'lora(2,steps=2)+q8_0@gguf' --device rack=a"
-        " --profile quick --set blocks=1 --set block_min_duration=20ms --set settle_timeout_ns=0 --set max_voided_blocks=0"
+        " --profile quick --set blocks=1 --set block_min_duration=20ms --set settle_timeout_ns=0"
+        " --set max_voided_blocks=0"
     )
     (made,) = [each for each in desk.json("edgemeter variant ls") if each["recipe"].startswith("lora")]
     (adapter,) = made["manifest"]["attachments"]

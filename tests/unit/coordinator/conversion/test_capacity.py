@@ -15,7 +15,7 @@ GB = 1_000_000_000
     ("cpu_count", "memory_bytes", "workers", "expected"),
     [
         pytest.param(2, 24 * GB, None, (2, 9_600_000_000), id="as many as processors"),
-        pytest.param(16, 8 * GB, None, (2, 3_200_000_000), id="as many as memory bears"),
+        pytest.param(16, 16 * GB, None, (2, 6_400_000_000), id="as many as memory bears"),
         pytest.param(4, 1 * GB, None, (1, 800_000_000), id="always one"),
         pytest.param(2, 24 * GB, 6, (6, 3_200_000_000), id="as many as were asked for"),
     ],

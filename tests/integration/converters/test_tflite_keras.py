@@ -23,7 +23,7 @@ LEFT_IN_FLOAT = {"attention": {"ln"}, "gru": {"gru"}, "lstm": {"lstm"}}
 
 NETWORKS = [
     *("residual", "inception", "separable", "grouped", "lstm", "gru", "attention", "unet", "two_heads"),
-    *("tied", "two_inputs", "embedding", "any_size", "nested"),
+    *("tied", "two_inputs", "embedding", "any_size", "nested", "faded"),
 ]
 
 
@@ -129,6 +129,14 @@ def test_every_precision_is_near(case: str, decibels: float, results: Any) -> No
     # Batch normalization is folded; a bias that two layers share may be parted.
     assert 840 <= found["parameters"] <= 848
     assert 0 < found["non_zero"] <= found["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("case", "decibels"),
+    [("int8", 20.0), ("int8-moving", 15.0), ("int8-moving-per-tensor", 15.0), ("int16x8-keep", 20.0)],
+)
+def test_a_bias_far_above_its_weights_is_not_cut_off(case: str, decibels: float, results: Any) -> None:
+    assert min(results["faded"][case]["sqnr"]) > decibels
 
 
 def test_sizes_follow_the_weights(results: Any) -> None:

@@ -63,6 +63,8 @@ MORE_BY_NAME = {
     "gru": DYNAMIC,
     "attention": DYNAMIC | {"int8-keep": (Precision.INT8, Options(keep=("mha", "ln")))},
     "lstm": DYNAMIC | {"int8-keep": (Precision.INT8, Options(keep=("lstm",)))},
+    "faded": {name: MORE[name] for name in ("int8-moving", "int8-moving-per-tensor", "int16x8")}
+    | {"int16x8-keep": (Precision.INT16X8, Options(keep=("head",)))},
     "two_inputs": {"int8-keep": (Precision.INT8, Options(keep=("wide",), io="float"))},
 }
 """`keep` is for layers that ai-edge-quantizer has no integers for, and where the order could be lost."""
@@ -155,6 +157,21 @@ def networks() -> dict[str, Callable[[], Any]]:  # noqa: C901 (one after the oth
         block = keras.Sequential([image(), layers.Conv2D(4, 3, name="inner"), layers.ReLU(6.0)], name="block")
         return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(block(inputs))))
 
+    def faded() -> Any:
+        """A gate that training drove to a constant, as in MobileNetV3: its weights are next to nothing."""
+        inputs = image()
+        x = layers.Conv2D(8, 3, activation="relu", name="stem")(inputs)
+        to_nothing = keras.initializers.RandomNormal(stddev=1e-12, seed=1)
+        gate = layers.Conv2D(
+            8,
+            1,
+            kernel_initializer=to_nothing,
+            bias_initializer=keras.initializers.Constant(4.5),
+            name="gate",
+        )(layers.GlobalAveragePooling2D(keepdims=True)(x))
+        x = layers.GlobalAveragePooling2D()(layers.Multiply()([x, gate]))
+        return keras.Model(inputs, layers.Dense(3, name="head")(x))
+
     def no_kernel() -> Any:
         inputs = keras.Input((6,))
         return keras.Model(inputs, ops.erfinv(layers.Dense(4, activation="tanh")(inputs)))
@@ -175,7 +192,7 @@ def networks() -> dict[str, Callable[[], Any]]:  # noqa: C901 (one after the oth
                 tied,
                 two_inputs,
             ),
-            *(embedding, any_size, nested, no_kernel),
+            *(embedding, any_size, nested, faded, no_kernel),
         )
     }
 

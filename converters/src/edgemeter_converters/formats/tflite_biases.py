@@ -1,49 +1,76 @@
-"""Biases of one dimension, which other tools write with more.
+"""Biases that would not fit into 32 bits. For conversion workers only.
 
-litert-torch folds a normalization behind a transposed convolution into a bias of (1, 1, 1, channels), which
-every kernel takes. ai-edge-quantizer then counts its channels along the first dimension, and writes a file
-that no runtime loads.
+A bias is stored in steps of its input's scale times its channel's weight scale. Where training has driven a
+channel's weights to almost nothing, those steps are so small that the bias is cut off: squeeze-and-excite
+blocks that came to give a constant give another one (in MobileNetV3-CenterNet, 0 for 3.8 to 5.4).
+TensorFlow's converter widens the weights' scale there. ai-edge-quantizer 0.10 does not: the channel's largest
+weight is raised to what makes it do so.
 """
 
 from __future__ import annotations
 
-import struct
-from typing import Any
+from collections import Counter
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
-_PLACES = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "CONV_3D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
-"""Of the bias, among an op's inputs."""
+from edgemeter_converters.models import tflite_graph, tflite_packing
+from edgemeter_converters.models.tflite_graph import CONVERSIONS, Graph, Op
 
-_SHAPE_SLOT = 4
-"""The shape's place in a tensor's table: its first field (schema.fbs)."""
+_WEIGHTS_AT, _BIAS_AT = 1, 2
+_KINDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
+_LARGEST_WEIGHT = 127
+"""What a channel's largest weight is stored as."""
 
-def flattened(content: bytes) -> bytes:
-    """The file with each bias of more dimensions written as a vector."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    changed = bytearray(content)
-    model = schema.Model.GetRootAsModel(changed, 0)
-    places = {getattr(schema.BuiltinOperator, kind): place for kind, place in _PLACES.items()}
-    codes = [model.OperatorCodes(at).BuiltinCode() for at in range(model.OperatorCodesLength())]
-    for graph in (model.Subgraphs(at) for at in range(model.SubgraphsLength())):
-        for op in (graph.Operators(at) for at in range(graph.OperatorsLength())):
-            place = places.get(codes[op.OpcodeIndex()])
-            if place is not None and op.InputsLength() > place and op.Inputs(place) >= 0:
-                _flatten(changed, graph.Tensors(op.Inputs(place)))
-    return bytes(changed)
+_LARGEST_BIAS = 1 << 30
+"""Half of what 32 bits hold, for sums need room too. What raising a weight adds to an output is then at most
+127 * 255 / 2**30 of the bias: 0.003 %."""
 
 
-def _flatten(changed: bytearray, tensor: Any) -> None:
-    if tensor.ShapeLength() < 2:
-        return
-    shape = tensor.ShapeAsNumpy()
-    elements = int(np.prod(shape))
-    if elements != shape.max():
-        return
-    # A flatbuffer's vector is its length, then its elements: it may be shortened where it stands.
-    table = tensor._tab
-    start = table.Vector(table.Offset(_SHAPE_SLOT))
-    shape[0] = elements
-    struct.pack_into("<I", changed, start - 4, 1)
+def with_room(content: bytes, quantized: bytes) -> bytes:
+    """The float32 file with weights raised in channels whose bias is cut off in `quantized`, which was made
+    from it; the same object where there are none."""
+    before, after = tflite_graph.read(content)[0], tflite_graph.read(quantized)[0]
+    ops = [op for op in after.ops if op.kind not in CONVERSIONS]
+    if [op.kind for op in before.ops] != [op.kind for op in ops]:
+        return content
+    users = Counter(
+        before.tensors[place].buffer for op in before.ops for place in set(op.inputs) if place >= 0
+    )
+    model = None
+    for op, made in zip(before.ops, ops, strict=True):
+        raised = _raised(op, before, made, after)
+        weights = before.tensors[op.inputs[_WEIGHTS_AT]] if raised is not None else None
+        # What another op takes too is not this one's to change.
+        if raised is None or weights is None or users[weights.buffer] > 1:
+            continue
+        model = model or schema.ModelT.InitFromPackedBuf(content, 0)
+        model.buffers[weights.buffer].data = raised.reshape(-1).view(np.uint8)
+    return content if model is None else tflite_packing.pack(model, content)
+
+
+def _raised(op: Op, before: Graph, made: Op, after: Graph) -> NDArray[np.float32] | None:
+    """The op's weights, changed; None where all biases fit."""
+    if op.kind not in _KINDS or len(op.inputs) <= _BIAS_AT or op.inputs[_BIAS_AT] < 0:
+        return None
+    weights, bias = (before.tensors[op.inputs[at]] for at in (_WEIGHTS_AT, _BIAS_AT))
+    source, stored = after.tensors[made.inputs[0]], after.tensors[made.inputs[_WEIGHTS_AT]]
+    if weights.data is None or bias.data is None or weights.dtype != "float32" or bias.dtype != "float32":
+        return None
+    if len(source.scales) != 1 or stored.dtype != "int8" or source.dtype not in ("int8", "int16"):
+        return None
+    values = weights.data.view(np.float32).reshape(weights.shape).copy()
+    biases = np.abs(bias.data.view(np.float32).astype(np.float64))
+    if len(stored.scales) == len(biases) > 1:
+        channels = np.moveaxis(values, stored.channel_axis, 0)
+    else:
+        channels, biases = values[None], biases.max(keepdims=True)
+    least = (_LARGEST_WEIGHT * biases / (float(source.scales[0]) * _LARGEST_BIAS)).astype(np.float32)
+    small = [at for at, each in enumerate(channels) if np.abs(each).max() < least[at]]
+    for at in small:
+        largest = np.unravel_index(np.abs(channels[at]).argmax(), channels[at].shape)
+        # A view of `values`.
+        channels[at][largest] = np.copysign(least[at], channels[at][largest])
+    return values if small else None

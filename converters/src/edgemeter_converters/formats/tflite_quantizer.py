@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.formats import tflite_biases
+from edgemeter_converters.formats import tflite_bias_shapes, tflite_biases
 from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.models import tflite_graph, tflite_names, tflite_weights
 from edgemeter_converters.models.tflite_graph import CONVERSIONS, FLOATS, Graph, Op
@@ -41,7 +41,7 @@ def quantize(content: bytes, encoding: Encoding) -> bytes:
             kept in float; nothing can be quantized.
     """
     precision, options = encoding.precision, encoding.options
-    content = tflite_biases.flattened(content)
+    content = tflite_bias_shapes.flattened(content)
     graph = tflite_graph.read(content)[0]
     kept = _kept(graph, options.keep)
     inputs, outputs = tflite_graph.signature_names(content)
@@ -93,12 +93,21 @@ def _scope(op: Op, graph: Graph) -> str:
 def _quantize(content: bytes, encoding: Encoding, inputs: Sequence[str], kept: Sequence[str]) -> bytes:
     from ai_edge_quantizer import quantizer
 
-    work = quantizer.Quantizer(content)
-    _write_recipe(work, encoding.precision, encoding.options)
-    for scope in kept:
-        _leave(work, f"^{re.escape(scope)}$", "ALL_SUPPORTED")
-    statistics = _calibrate(work, content, encoding, inputs) if encoding.precision in STATIC else None
-    return bytes(work.quantize(statistics, enable_progress_report=False).quantized_model)
+    def made(of: bytes, statistics: Any) -> bytes:
+        work = quantizer.Quantizer(of)
+        _write_recipe(work, encoding.precision, encoding.options)
+        for scope in kept:
+            _leave(work, f"^{re.escape(scope)}$", "ALL_SUPPORTED")
+        if encoding.precision in STATIC and not statistics:
+            statistics |= _calibrate(work, of, encoding, inputs)
+        return bytes(work.quantize(statistics or None, enable_progress_report=False).quantized_model)
+
+    statistics: dict[str, Any] = {}
+    quantized = made(content, statistics)
+    if encoding.precision not in STATIC:
+        return quantized
+    roomy = tflite_biases.with_room(content, quantized)
+    return quantized if roomy is content else made(roomy, statistics)
 
 
 def _write_recipe(work: Any, precision: Precision, options: Options) -> None:

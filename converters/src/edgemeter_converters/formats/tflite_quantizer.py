@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.formats import tflite_bias_shapes, tflite_biases
+from edgemeter_converters.formats import tflite_bias_ranges, tflite_bias_shapes
 from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.models import tflite_graph, tflite_names, tflite_weights
 from edgemeter_converters.models.tflite_graph import CONVERSIONS, FLOATS, Graph, Op
@@ -106,7 +106,7 @@ def _quantize(content: bytes, encoding: Encoding, inputs: Sequence[str], kept: S
     quantized = made(content, statistics)
     if encoding.precision not in STATIC:
         return quantized
-    roomy = tflite_biases.with_room(content, quantized)
+    roomy = tflite_bias_ranges.with_room(content, quantized)
     return quantized if roomy is content else made(roomy, statistics)
 
 

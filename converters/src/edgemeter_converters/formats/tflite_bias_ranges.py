@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from edgemeter_converters.models import tflite_graph, tflite_packing
@@ -31,8 +32,6 @@ _LARGEST_BIAS = 1 << 30
 def with_room(content: bytes, quantized: bytes) -> bytes:
     """The float32 file with weights raised in channels whose bias is cut off in `quantized`, which was made
     from it; the same object where there are none."""
-    from ai_edge_litert import schema_py_generated as schema
-
     before, after = tflite_graph.read(content)[0], tflite_graph.read(quantized)[0]
     ops = [op for op in after.ops if op.kind not in CONVERSIONS]
     if [op.kind for op in before.ops] != [op.kind for op in ops]:

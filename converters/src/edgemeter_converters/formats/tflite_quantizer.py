@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.exceptions import ConversionError
-from edgemeter_converters.formats import tflite_bias_ranges, tflite_bias_shapes
+from edgemeter_converters.formats import tflite_bias_shapes
 from edgemeter_converters.formats.format import Encoding, Options
 from edgemeter_converters.models import tflite_graph, tflite_names, tflite_weights
 from edgemeter_converters.models.tflite_graph import CONVERSIONS, FLOATS, Graph, Op
@@ -92,6 +92,8 @@ def _scope(op: Op, graph: Graph) -> str:
 
 def _quantize(content: bytes, encoding: Encoding, inputs: Sequence[str], kept: Sequence[str]) -> bytes:
     from ai_edge_quantizer import quantizer
+
+    from edgemeter_converters.formats import tflite_bias_ranges
 
     def made(of: bytes, statistics: Any) -> bytes:
         work = quantizer.Quantizer(of)

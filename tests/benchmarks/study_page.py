@@ -26,6 +26,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "study.md"
 WIDTH_PX, MOST_BYTES = 720, 60_000
 
 _PLACE = re.compile(r"(<!-- (?P<part>[\w-]+) -->\n).*?(<!-- / -->)", re.DOTALL)
+# Of a part's study: without what all names begin with, and with a number where the part was made again.
+_NAME = r"(?:\S+/)?(?P<part>[A-Za-z][\w-]*)(?:/\d+)?"
+_HEADING = re.compile(rf"{_NAME} on ")
 _PICTURE = re.compile(r"\]\(study/(?P<part>[\w-]+)\.png\)")
 
 
@@ -34,10 +37,10 @@ def tables_of(report: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for section in re.split(r"^### ", report, flags=re.MULTILINE)[1:]:
         title, _, rest = section.partition("\n")
-        part = re.match(r"[^/\s]+/([\w-]+) on ", title.replace("\\", ""))
+        part = _HEADING.match(title.replace("\\", ""))
         table = re.search(r"^\|.*?(?=\n\n|\Z)", rest, re.DOTALL | re.MULTILINE)
         if part and table:
-            found.setdefault(part[1], table[0].rstrip())
+            found.setdefault(part["part"], table[0].rstrip())
     return found
 
 
@@ -55,9 +58,8 @@ def pictures(report: Path, parts: list[str]) -> Iterator[tuple[str, bytes]]:
     with chromium() as browser, shown(browser, report, viewport={"width": WIDTH_PX, "height": 900}) as seen:
         seen.scroll_through()
         for part in parts:
-            section = seen.page.locator("section.study").filter(
-                has=seen.page.locator(f"h2:has-text('/{part}')")
-            )
+            heading = seen.page.get_by_role("heading", level=2, name=re.compile(rf"^(\S+/)?{part}(/\d+)?$"))
+            section = seen.page.locator("section.study").filter(has=heading)
             yield part, section.locator("figure.plot").first.screenshot()
 
 

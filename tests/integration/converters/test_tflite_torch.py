@@ -54,8 +54,11 @@ def test_every_precision_is_near(case: str, decibels: float, results: Any) -> No
         assert min(results["residual"][case]["sqnr"]) > decibels
 
 
-def test_a_bias_of_more_dimensions_is_quantized_as_a_vector(results: Any) -> None:
-    assert min(results["upsampling"]["int8"]["sqnr"]) > 25
+@pytest.mark.parametrize("case", ["float32", "int8"])
+def test_biases_are_vectors(case: str, results: Any) -> None:
+    found = results["upsampling"][case]
+    assert found["biases"] == [[8], [3]]
+    assert min(found["sqnr"]) > 25
 
 
 def test_the_same_twice(results: Any) -> None:

@@ -275,10 +275,36 @@ def test_other_outputs_count_alike_whatever_their_size() -> None:
     inputs = torch.from_numpy(samples.inputs[0])
     objective = Objective(model, samples, "")
     small, large = model.torch(inputs)
-    one = objective.loss([small + small.std(correction=0), large], (inputs,), None)
-    other = objective.loss([small, large + large.std(correction=0)], (inputs,), None)
+    one = objective.loss([small + small.std(0, correction=0), large], (inputs,), None)
+    other = objective.loss([small, large + large.std(0, correction=0)], (inputs,), None)
     assert float(one) == pytest.approx(float(other), rel=1e-4)
     assert float(one) == pytest.approx(1, rel=1e-3)
+
+
+def test_channels_of_an_output_count_alike_whatever_their_size() -> None:
+    class Beside(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return torch.cat([x.mean(3), 5 * x.mean(3)], 1)[:, :, :, None]
+
+    samples = Samples(inputs=stripes().inputs)
+    model = loaded(Beside())
+    inputs = torch.from_numpy(samples.inputs[0])
+    objective = Objective(model, samples, "detection(grid, classes=1)")
+    given = model.torch(inputs)
+    spread = given.std((0, 2, 3), correction=0, keepdim=True)
+    for half in (slice(None, 3), slice(3, None)):
+        off = given.clone()
+        off[:, half] += spread[:, half]
+        assert float(objective.loss([off], (inputs,), None)) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_the_next_character_is_learned_from_labels() -> None:
+    samples = stripes()
+    model = made("Residual")
+    inputs, labels = torch.from_numpy(samples.inputs[0]), torch.from_numpy(samples.labels)
+    scores = model.torch(inputs).detach()
+    found = Objective(model, samples, "next-character").loss([scores], (inputs,), labels)
+    assert float(found) == pytest.approx(float(functional.cross_entropy(scores, labels)))
 
 
 def test_statistics_follow_the_weights(tmp_path: Path) -> None:

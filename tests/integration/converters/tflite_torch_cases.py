@@ -164,6 +164,9 @@ def study(model: LoadedModel, module: Any, cases: dict[str, Any]) -> dict[str, A
                 "layers": list(format_.layers(model, encoding)),
                 "by_layer": list(artifact.run_layers(inputs)),
                 "dtypes": sorted({each.dtype for each in graph.tensors}),
+                "biases": [
+                    list(graph.tensors[op.inputs[3]].shape) for op in graph.ops if op.kind == "TRANSPOSE_CONV"
+                ],
             }
     return found
 

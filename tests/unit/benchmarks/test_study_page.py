@@ -28,7 +28,7 @@ Of everything measured.
 | file | SHA-256 |
 | :-- | :-- |
 
-### compression/char\\-lstm on vm2
+### char\\-lstm/2 on vm2
 
 | variant | size |
 | :-- | --: |

@@ -1,8 +1,8 @@
 """Biases of one dimension, which other tools write with more.
 
-litert-torch folds a normalization behind a transposed convolution into a bias of (1, 1, 1, channels), which
-every kernel takes. ai-edge-quantizer then counts its channels along the first dimension, and writes a file
-that no runtime loads.
+litert-torch folds a normalization behind a transposed convolution into a bias of (1, 1, 1, channels). XNNPACK
+does not take such an op, and LiteRT's own kernel is many times slower; ai-edge-quantizer counts its channels
+along the first dimension, and writes a file that no runtime loads.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from edgemeter_converters.exceptions import ConversionError
+from edgemeter_converters.formats import tflite_bias_shapes
 from edgemeter_converters.formats.format import Encoding
 from edgemeter_converters.formats.tflite_tensorflow import in_order_of_numbers
 from edgemeter_converters.models import bridge, torch_module
@@ -32,7 +33,7 @@ def convert(model: LoadedModel, encoding: Encoding) -> bytes:
         raise ConversionError(
             f"litert-torch can't convert the model: {torch_module.reason_of(error)}"
         ) from error
-    return in_order_of_numbers(target.read_bytes())
+    return tflite_bias_shapes.flattened(in_order_of_numbers(target.read_bytes()))
 
 
 def _convert(program: Any, inputs: tuple[Any, ...], path: str) -> None:

@@ -48,7 +48,7 @@ def fine_tune(
     hooks: Sequence[Hook] = (),
     imitate: bool = False,
 ) -> History:
-    """Trains a network in place: on the labels where its task is classification and there are some, else on
+    """Trains a network in place: on the labels where they are classes and there are some, else on
     what the original answers.
 
     The loss on labels is cross-entropy; without labels a classifier's is the Kullback-Leibler divergence from

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from edgemeter_converters.models.keras import predict
 from edgemeter_converters.steps.transform import Context
-from edgemeter_converters.training.output_kind import OutputKind, output_kind
+from edgemeter_converters.training import spread
+from edgemeter_converters.training.output_kind import CHOOSE_A_CLASS, OutputKind, output_kind
 
 TEMPERATURE = 3.0
 """Of the softmax whose outputs a student imitates (Hinton et al., arXiv:1503.02531: 2.5 to 4 for small)."""
@@ -47,17 +48,16 @@ class Objective:
 def objective(context: Context, imitate: bool) -> Objective:
     samples = context.training
     assert samples is not None
-    classification = context.task == "classification"
-    labelled = classification and samples.labels is not None
+    chooses = context.task in CHOOSE_A_CLASS
+    labelled = chooses and samples.labels is not None
     teacher = Teacher(context) if imitate or not labelled else None
     labels = samples.labels if labelled else None
     first = predict(context.original.network, [each[:_KIND_SAMPLES] for each in samples.inputs])
-    kind = output_kind(first[0]) if classification else OutputKind.LOGITS
-    # A constant output has no variance to be a share of.
-    variances = [max(float(each.var()), 1e-6 * float(np.square(each).mean()), 1e-12) for each in first]
+    kind = output_kind(first[0]) if chooses else OutputKind.LOGITS
+    variances = [spread.variances(each, channel_axis=-1).astype(np.float32) for each in first]
 
     def loss(outputs: list[Any], targets: list[Any]) -> Any:
-        if not classification:
+        if not chooses:
             return _squared_error(outputs, targets, variances)
         if labels is None:
             return _divergence(outputs[0], targets[0], kind, temperature=1.0)
@@ -121,11 +121,11 @@ def _divergence(output: Any, wanted: Any, kind: OutputKind, temperature: float) 
     return temperature**2 * ops.mean(ops.sum(ops.exp(aimed) * (aimed - given), axis=-1))
 
 
-def _squared_error(outputs: Sequence[Any], targets: Sequence[Any], variances: Sequence[float]) -> Any:
+def _squared_error(outputs: Sequence[Any], targets: Sequence[Any], variances: Sequence[NDArray[Any]]) -> Any:
     from keras import ops
 
     errors = [
-        ops.mean(ops.square(ops.cast(output, "float32") - target)) / variance
+        ops.mean(ops.square(ops.cast(output, "float32") - target) / variance)
         for output, target, variance in zip(outputs, targets, variances, strict=True)
     ]
     return sum(errors[1:], errors[0])

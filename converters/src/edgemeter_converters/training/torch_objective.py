@@ -13,13 +13,17 @@ from edgemeter_converters.datasets.dataset import Samples
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models import torch_module
 from edgemeter_converters.models.model import LoadedModel
-from edgemeter_converters.training.output_kind import OutputKind, output_kind
+from edgemeter_converters.training import spread
+from edgemeter_converters.training.output_kind import CHOOSE_A_CLASS, OutputKind, output_kind
 
 LOOKED_AT_SAMPLES = 64
 """By which logits are told from probabilities."""
 
 SMALLEST_PROBABILITY = 1e-7
 """Of a class, before its logarithm: float32 resolves no less next to 1."""
+
+_OF_PICTURES = 4
+"""Dimensions."""
 
 LABELS_SHARE = 0.5
 """Of the loss, where both labels and the original teach."""
@@ -28,21 +32,21 @@ LABELS_SHARE = 0.5
 class Objective:
     """A loss for batches of outputs.
 
-    With labels of a classification: their cross-entropy. Without: Kullback and Leibler's divergence from what
+    With labels that are classes: their cross-entropy. Without: Kullback and Leibler's divergence from what
     the original answers, or for other outputs the mean squared error, relative to the variance of the
-    original's, summed over outputs. With a temperature T, T² · KL of both at that temperature joins the
-    labels' cross-entropy (Hinton et al., arXiv:1503.02531).
+    original's in each channel, summed over outputs. With a temperature T, T² · KL of both at that
+    temperature joins the labels' cross-entropy (Hinton et al., arXiv:1503.02531).
     """
 
     def __init__(
         self, original: LoadedModel, samples: Samples, task: str, temperature: float | None = None
     ) -> None:
-        self._classifies = task == "classification"
-        self._has_labels = self._classifies and samples.labels is not None
+        self._chooses = task in CHOOSE_A_CLASS
+        self._has_labels = self._chooses and samples.labels is not None
         self._temperature = temperature
         self._one_by_one = takes_one_sample(original)
         self._network = original.torch
-        self._kind = self._kind_of_scores(samples) if self._classifies else OutputKind.LOGITS
+        self._kind = self._kind_of_scores(samples) if self._chooses else OutputKind.LOGITS
 
     def loss(self, outputs: Sequence[Any], inputs: Sequence[Any], labels: Any) -> Any:
         """A scalar that can be differentiated.
@@ -59,7 +63,7 @@ class Objective:
             return self._of_labels(outputs[0], labels)
         with torch.no_grad():
             taught = call(self._network, inputs, self._one_by_one)
-        if not self._classifies:
+        if not self._chooses:
             return _relative_squared_error(outputs, taught)
         divergence = self._divergence(outputs[0], taught[0], self._temperature or 1.0)
         if not self._has_labels:
@@ -129,7 +133,10 @@ def _relative_squared_error(outputs: Sequence[Any], taught: Sequence[Any]) -> An
     pairs = [(one, other) for one, other in zip(outputs, taught, strict=True) if one.is_floating_point()]
     if not pairs:
         raise ConversionError("fine-tuning needs an output of floating-point numbers, and the model has none")
-    return sum(
-        functional.mse_loss(one, other) / (other.var(correction=0) + torch.finfo(other.dtype).eps)
-        for one, other in pairs
-    )
+    return sum(((one - other).square() / _variances(other)).mean() for one, other in pairs)
+
+
+def _variances(taught: Any) -> Any:
+    # Pictures and maps have their channels before their rows, all else has them last.
+    axis = 1 if taught.ndim == _OF_PICTURES else -1
+    return torch.from_numpy(spread.variances(taught.double().numpy(), axis)).to(taught.dtype)

@@ -114,14 +114,14 @@ def bar(baseline: Metric, baseline_recipe: str, all_of_it: Sequence[Metric]) -> 
 
 
 def human(value: float) -> str:
-    """ "0.9720", "31.4", "∞"."""
+    """ "0.9720", "31.40", "∞"."""
     if value < 0:
         return f"\N{MINUS SIGN}{human(-value)}"
     if math.isinf(value):
         return "∞"
     if value <= 1:
         return f"{value:.4f}" if value == 0 or value >= 0.001 else f"{value:.3g}"
-    return f"{value:,.0f}" if value >= 10_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:#.4g}"
 
 
 def _is_psnr(one: Metric) -> bool:

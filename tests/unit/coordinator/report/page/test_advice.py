@@ -262,7 +262,7 @@ def test_a_language_model_by_its_perplexity() -> None:
     advice = advise(facts_of(material(language()).responses))
     assert [each.recipe for each in advice.choices] == ["q8_0@gguf", None, "q8_0@gguf"]
     assert advice.bar is not None
-    assert advice.bar.words == "within 1 % of f16@gguf's 31.2"
+    assert advice.bar.words == "within 1 % of f16@gguf's 31.20"
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_a_language_models_table_has_its_speeds(page: Page) -> None:
     row = next(row for row in table.rows if row.recipe == "q8_0@gguf")
     assert row.cells[names.index("tokens/s")].text == "34.5"
     assert row.cells[names.index("first token")].text == "180 ms"
-    assert row.cells[names.index("perplexity ↓")].text == "31.3"
+    assert row.cells[names.index("perplexity ↓")].text == "31.30"
     assert any("48 tokens after a prompt of 64" in remark for remark in table.remarks)
 
 
@@ -317,7 +317,7 @@ def test_variants_for_the_coordinator_alone_are_told_apart() -> None:
     assert table is not None
     assert [column.name for column in table.columns] == ["variant", "size", "perplexity", "perplexity_ratio"]
     assert [[cell.text for cell in row.cells] for row in table.rows] == [
-        ["int4@torch-llm", "90.0 MB", "33", "1.05"]
+        ["int4@torch-llm", "90.0 MB", "33.00", "1.050"]
     ]
     assert "Built, and measured on no board" in html.render(page)
     assert "### Built, and measured on no board" in markdown.render(page)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
+from playwright.sync_api import Locator
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -57,10 +58,15 @@ def pictures(report: Path, parts: list[str]) -> Iterator[tuple[str, bytes]]:
     """Of each part: its first plot, as a PNG."""
     with chromium() as browser, shown(browser, report, viewport={"width": WIDTH_PX, "height": 900}) as seen:
         seen.scroll_through()
+        sections = {_part_of(each): each for each in seen.page.locator("section.study").all()}
         for part in parts:
-            heading = seen.page.get_by_role("heading", level=2, name=re.compile(rf"^(\S+/)?{part}(/\d+)?$"))
-            section = seen.page.locator("section.study").filter(has=heading)
-            yield part, section.locator("figure.plot").first.screenshot()
+            yield part, sections[part].locator("figure.plot").first.screenshot()
+
+
+def _part_of(section: Locator) -> str:
+    # A heading may hold places to break at.
+    name = re.fullmatch(_NAME, section.locator("h2").inner_text().replace("\N{ZERO WIDTH SPACE}", "").strip())
+    return name["part"] if name else ""
 
 
 def main() -> None:

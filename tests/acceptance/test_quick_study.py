@@ -76,15 +76,11 @@ def test_every_recipe_was_measured(rows: dict[str, dict[str, dict[str, Any]]]) -
 
 
 def test_a_device_scores_as_the_coordinator_does(rows: dict[str, dict[str, dict[str, Any]]]) -> None:
-    for part, each in rows.items():
-        for recipe, row in each.items():
+    # A quick run scores a language model by half of its windows, and the pedestrians have no labels.
+    for part in ("cifar10-resnet", "char-lstm", "digits-vae"):
+        for recipe, row in rows[part].items():
             quality = row["quality"]
-            compared = part != "smollm2" and quality["coordinator_value"] is not None
-            if compared:
-                assert quality["value"] == pytest.approx(quality["coordinator_value"], rel=0.01), (
-                    part,
-                    recipe,
-                )
+            assert quality["value"] == pytest.approx(quality["coordinator_value"], rel=0.01), (part, recipe)
 
 
 def test_quality_is_what_these_models_are_known_for(rows: dict[str, dict[str, dict[str, Any]]]) -> None:

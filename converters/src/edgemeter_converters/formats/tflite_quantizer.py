@@ -95,21 +95,23 @@ def _quantize(content: bytes, encoding: Encoding, inputs: Sequence[str], kept: S
 
     from edgemeter_converters.formats import tflite_bias_ranges
 
-    def made(of: bytes, statistics: Any) -> bytes:
-        work = quantizer.Quantizer(of)
+    def prepared(file: bytes) -> Any:
+        work = quantizer.Quantizer(file)
         _write_recipe(work, encoding.precision, encoding.options)
         for scope in kept:
             _leave(work, f"^{re.escape(scope)}$", "ALL_SUPPORTED")
-        if encoding.precision in STATIC and not statistics:
-            statistics |= _calibrate(work, of, encoding, inputs)
-        return bytes(work.quantize(statistics or None, enable_progress_report=False).quantized_model)
+        return work
 
-    statistics: dict[str, Any] = {}
-    quantized = made(content, statistics)
+    def written(work: Any, statistics: Any) -> bytes:
+        return bytes(work.quantize(statistics, enable_progress_report=False).quantized_model)
+
+    work = prepared(content)
     if encoding.precision not in STATIC:
-        return quantized
+        return written(work, None)
+    statistics = _calibrate(work, content, encoding, inputs)
+    quantized = written(work, statistics)
     roomy = tflite_bias_ranges.with_room(content, quantized)
-    return quantized if roomy is content else made(roomy, statistics)
+    return quantized if roomy is content else written(prepared(roomy), statistics)
 
 
 def _write_recipe(work: Any, precision: Precision, options: Options) -> None:

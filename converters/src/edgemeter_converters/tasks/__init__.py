@@ -33,6 +33,7 @@ __all__ = [
     "TaskKind",
     "Truth",
     "first_against",
+    "scores_classes",
     "task",
     "task_of",
 ]
@@ -82,6 +83,11 @@ def task_of(signature: variant_pb2.Signature) -> str:
     guessed = [kind for kind in TASKS.values() if kind.guessed]
     made = (kind.make(bind(kind.name, kind.parameters, _bare(kind))) for kind in guessed)
     return next((each.text for each in made if each.fits(signature)), "")
+
+
+def scores_classes(text: str) -> bool:
+    """Whether the task of this text, which may be empty for none, is one whose `TaskKind` says so."""
+    return text in TASKS and TASKS[text].scores_classes
 
 
 def _bare(kind: TaskKind) -> StepCall:

@@ -76,6 +76,7 @@ KIND = TaskKind(
     name="next-character",
     summary="Which character comes next: bits per character, and the divergence from the original",
     make=lambda _arguments: NextCharacter(),
+    scores_classes=True,
 )
 
 

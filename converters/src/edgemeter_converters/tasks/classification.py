@@ -74,6 +74,7 @@ KIND = TaskKind(
     summary="One label out of several: top-1, top-5, calibration error, agreement with the original",
     make=lambda _arguments: Classification(),
     guessed=True,
+    scores_classes=True,
 )
 
 

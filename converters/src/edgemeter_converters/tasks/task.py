@@ -83,6 +83,8 @@ class TaskKind:
         parameters: of its text: `detection(centernet, classes=80)`.
         make: from the parameters' values.
         guessed: whether `task_of` may choose it by a model's signature; else a user must name it.
+        scores_classes: whether its output is a score for each class, and its labels are class indices: what
+            can be learned by cross-entropy. Of tasks without parameters only.
     """
 
     name: str
@@ -90,6 +92,7 @@ class TaskKind:
     make: Callable[[Arguments], Task]
     parameters: tuple[Parameter, ...] = ()
     guessed: bool = False
+    scores_classes: bool = False
     example: str = ""
 
 

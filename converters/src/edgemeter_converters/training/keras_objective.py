@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemeter_converters import tasks
 from edgemeter_converters.models.keras import predict
 from edgemeter_converters.steps.transform import Context
 from edgemeter_converters.training import spread
-from edgemeter_converters.training.output_kind import CHOOSE_A_CLASS, OutputKind, output_kind
+from edgemeter_converters.training.output_kind import OutputKind, output_kind
 
 TEMPERATURE = 3.0
 """Of the softmax whose outputs a student imitates (Hinton et al., arXiv:1503.02531: 2.5 to 4 for small)."""
@@ -48,7 +49,7 @@ class Objective:
 def objective(context: Context, imitate: bool) -> Objective:
     samples = context.training
     assert samples is not None
-    chooses = context.task in CHOOSE_A_CLASS
+    chooses = tasks.scores_classes(context.task)
     labelled = chooses and samples.labels is not None
     teacher = Teacher(context) if imitate or not labelled else None
     labels = samples.labels if labelled else None

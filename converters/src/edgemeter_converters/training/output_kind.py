@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-CHOOSE_A_CLASS = frozenset({"classification", "next-character"})
-"""Tasks whose first output is a score for each class, and whose labels are class indices."""
-
 _SUM_TOLERANCE = 1e-2
 """By which the probabilities of a sample may miss 1: float16's rounding of a thousand classes."""
 

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from edgemeter_converters import tasks
 from edgemeter_converters.datasets.dataset import Samples
 from edgemeter_converters.exceptions import ConversionError
 from edgemeter_converters.models import torch_module
 from edgemeter_converters.models.model import LoadedModel
 from edgemeter_converters.training import spread
-from edgemeter_converters.training.output_kind import CHOOSE_A_CLASS, OutputKind, output_kind
+from edgemeter_converters.training.output_kind import OutputKind, output_kind
 
 LOOKED_AT_SAMPLES = 64
 """By which logits are told from probabilities."""
@@ -41,7 +42,7 @@ class Objective:
     def __init__(
         self, original: LoadedModel, samples: Samples, task: str, temperature: float | None = None
     ) -> None:
-        self._chooses = task in CHOOSE_A_CLASS
+        self._chooses = tasks.scores_classes(task)
         self._has_labels = self._chooses and samples.labels is not None
         self._temperature = temperature
         self._one_by_one = takes_one_sample(original)

@@ -289,6 +289,14 @@ def test_one_class_can_not_be_split() -> None:
         named_arrays.from_arrays({"x": numbered(0, 9), "y": np.full(9, 7)})
 
 
+def test_a_split_that_leaves_one_class_is_refused_before_it_is_kept() -> None:
+    with pytest.raises(
+        ValueError,
+        match="'y' has too few samples to be split: the 2 to evaluate with are all of one class; save more",
+    ):
+        named_arrays.from_arrays({"x": numbered(0, 8), "y": np.arange(8) % 3})
+
+
 def test_samples_that_are_all_alike_can_not_be_split() -> None:
     with pytest.raises(ValueError, match="its samples are all the same"):
         named_arrays.from_arrays({"x": np.zeros((50, 3))})

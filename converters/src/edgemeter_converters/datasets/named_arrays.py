@@ -110,7 +110,15 @@ def _training_and_evaluation(arrays: Mapping[str, NDArray[Any]], origins: Origin
         if len(samples) < 2:
             raise ValueError("'x' has 1 sample: at least 2 are needed, to train and to evaluate")
         _check_classes("y", samples)
-        return splits.split(samples)
+        training, evaluation = splits.split(samples)
+        # What is kept names its splits, and would be refused by those names when it is read again.
+        for split, use in ((training, "learn from"), (evaluation, "evaluate with")):
+            if _is_one_class(split):
+                raise ValueError(
+                    f"'y' has too few samples to be split: the {len(split)} to {use} are all of one class; "
+                    "save more of them, or x_train, y_train, x_test and y_test"
+                )
+        return training, evaluation
     missing = [name for name, there in parts.items() if not there]
     if missing:
         there = ", ".join(map(repr, arrays)) or "none"
@@ -180,14 +188,18 @@ def _check_input(name: str, array: NDArray[Any]) -> None:
 
 
 def _check_classes(name: str, samples: Samples) -> None:
-    labels = samples.labels
-    if labels is None or not _are_classes(labels):
-        return
-    if len(labels) > 1 and labels.min() == labels.max():
+    if samples.labels is not None and _is_one_class(samples):
         raise ValueError(
-            f"{name!r} is {labels[0]} for each of its {len(labels)} samples: nothing is learned or scored on "
-            "one class; save samples of several, or leave the labels out"
+            f"{name!r} is {samples.labels[0]} for each of its {len(samples)} samples: nothing is learned or "
+            "scored on one class; save samples of several, or leave the labels out"
         )
+
+
+def _is_one_class(samples: Samples) -> bool:
+    labels = samples.labels
+    if labels is None or len(labels) < 2 or not _are_classes(labels):
+        return False
+    return bool(labels.min() == labels.max())
 
 
 def _check_alike(name: str, inputs: Inputs, others_name: str, others: Inputs) -> None:

@@ -123,6 +123,7 @@ def test_text_of_another_tokenizer_is_refused(model: LoadedModel, tmp_path: Path
         TorchLLM().encode(model, dataclasses.replace(asked, calibration=(strange,)))
 
 
+@pytest.mark.timeout(900)
 def test_adapted_and_quantized_through_a_worker(
     model: LoadedModel, worker: ProcessPoolExecutor, tmp_path: Path
 ) -> None:
@@ -153,7 +154,7 @@ def test_adapted_and_quantized_through_a_worker(
             step="lora(4,lr=0.01,steps=16)",
             seed=5,
         ),
-    ).result(timeout=120)
+    ).result()
     stage = variant_pb2.Stage.FromString(left.stage)
     (adapter,) = stage.attachments
     assert adapter.name == "adapter.safetensors"
@@ -174,7 +175,7 @@ def test_adapted_and_quantized_through_a_worker(
                 stages=stages,
                 seed=5,
             ),
-        ).result(timeout=120)
+        ).result()
         manifests[bool(start)] = variant_pb2.Manifest.FromString(built.manifest)
     assert not manifests[False].attachments
     assert list(manifests[True].attachments) == [adapter]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
@@ -289,12 +290,24 @@ def test_one_class_can_not_be_split() -> None:
         named_arrays.from_arrays({"x": numbered(0, 9), "y": np.full(9, 7)})
 
 
+@pytest.mark.parametrize("count", [4, 5, 8, 11, 30])
+@given(draw=st.randoms(use_true_random=False))
+def test_both_splits_hold_several_classes_where_they_can(count: int, draw: random.Random) -> None:
+    labels = [draw.randrange(3) for _ in range(count - 4)] + [0, 1, 0, 1]
+    draw.shuffle(labels)
+    kept = named_arrays.to_arrays(named_arrays.from_arrays({"x": numbered(0, count), "y": np.array(labels)}))
+    for name in ("y_train", "y_test"):
+        assert len(kept[name]) == 1 or len(set(kept[name])) > 1
+    assert sorted([*kept["y_train"], *kept["y_test"]]) == sorted(labels)
+    named_arrays.from_arrays(kept)
+
+
 def test_a_split_that_leaves_one_class_is_refused_before_it_is_kept() -> None:
     with pytest.raises(
         ValueError,
         match="'y' has too few samples to be split: the 2 to evaluate with are all of one class; save more",
     ):
-        named_arrays.from_arrays({"x": numbered(0, 8), "y": np.arange(8) % 3})
+        named_arrays.from_arrays({"x": numbered(0, 8), "y": np.eye(8, dtype=int)[3]})
 
 
 def test_samples_that_are_all_alike_can_not_be_split() -> None:

@@ -22,13 +22,17 @@ SPLIT_SEED = 20210901
 def split(samples: Samples) -> tuple[Samples, Samples]:
     """Training and evaluation: a seeded 80/20 split, at least one sample in each (two samples or more).
 
-    A sample that is there twice may end in either, never in both: training gives it up.
+    A sample that is there twice may end in either, never in both: training gives it up. Where chance leaves
+    only one class in a split of a few samples, its last sample changes places with one of another class.
 
     Raises:
         ValueError: there is nothing left to train with: all samples are alike.
     """
     order = _order(len(samples))
     share = max(1, round(EVALUATION_SHARE * len(samples)))
+    if samples.labels is not None and samples.labels.ndim == 1 and samples.labels.dtype.kind in "iu":
+        _mix_classes(order[:share], order[share:], samples.labels)
+        _mix_classes(order[share:], order[:share], samples.labels)
     evaluation = _take(samples, np.sort(order[:share]))
     rest = np.sort(order[share:])
     seen = set(sample_digests(evaluation.inputs))
@@ -71,6 +75,15 @@ def overlap(samples: Inputs, evaluation: Inputs) -> list[int]:
 def _order(samples: int) -> NDArray[np.intp]:
     # RandomState: its stream is frozen for good (NEP 19), Generator's may change with numpy.
     return np.random.RandomState(SPLIT_SEED).permutation(samples).astype(np.intp)
+
+
+def _mix_classes(split: NDArray[np.intp], others: NDArray[np.intp], labels: NDArray[Any]) -> None:
+    if len(split) < 2 or len(np.unique(labels[split])) > 1:
+        return
+    of_another_class = np.flatnonzero(labels[others] != labels[split[0]])
+    if len(of_another_class) > 1 or (len(of_another_class) == 1 and len(others) == 1):
+        first = of_another_class[0]
+        split[-1], others[first] = others[first], split[-1]
 
 
 def _take(samples: Samples, indices: NDArray[Any]) -> Samples:

@@ -24,8 +24,8 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def worker() -> Iterator[ProcessPoolExecutor]:
-    """One conversion worker, spawned as a cluster's would be; gone before tests that kill workers."""
+    """One conversion worker, spawned as a cluster's would be."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield pool

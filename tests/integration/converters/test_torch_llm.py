@@ -123,7 +123,6 @@ def test_text_of_another_tokenizer_is_refused(model: LoadedModel, tmp_path: Path
         TorchLLM().encode(model, dataclasses.replace(asked, calibration=(strange,)))
 
 
-@pytest.mark.timeout(900)
 def test_adapted_and_quantized_through_a_worker(
     model: LoadedModel, worker: ProcessPoolExecutor, tmp_path: Path
 ) -> None:
@@ -154,7 +153,7 @@ def test_adapted_and_quantized_through_a_worker(
             step="lora(4,lr=0.01,steps=16)",
             seed=5,
         ),
-    ).result()
+    ).result(timeout=120)
     stage = variant_pb2.Stage.FromString(left.stage)
     (adapter,) = stage.attachments
     assert adapter.name == "adapter.safetensors"
@@ -175,7 +174,7 @@ def test_adapted_and_quantized_through_a_worker(
                 stages=stages,
                 seed=5,
             ),
-        ).result()
+        ).result(timeout=120)
         manifests[bool(start)] = variant_pb2.Manifest.FromString(built.manifest)
     assert not manifests[False].attachments
     assert list(manifests[True].attachments) == [adapter]

@@ -53,7 +53,7 @@ def test_stages_follow_each_other_and_are_encoded(
 ) -> None:
     first: StageReport = worker.submit(
         apply_stage, stage(networks, tmp_path, "prune-channels(0.3,epochs=1)")
-    ).result()
+    ).result(timeout=120)
     thin = Path(first.made.path)
     second: StageReport = worker.submit(
         apply_stage,
@@ -64,7 +64,7 @@ def test_stages_follow_each_other_and_are_encoded(
             Start(digest="thin", file_name=first.file_name),
             thin=thin,
         ),
-    ).result()
+    ).result(timeout=120)
     stages = [variant_pb2.Stage.FromString(each.stage) for each in (first, second)]
     whole = plain["float32"].manifest
     assert stages[0].macs < 0.8 * whole.macs
@@ -112,7 +112,7 @@ def test_layers_are_compared_with_the_float32_encoding(
         artifact_digest="file",
         seed=5,
     )
-    report = worker.submit(inspect_layers, asked).result()
+    report = worker.submit(inspect_layers, asked).result(timeout=120)
     errors = [variant_pb2.LayerError.FromString(each) for each in report.layers]
     assert len({each.layer for each in errors}) == len(errors) >= 3
     assert all(each.kind and each.error.sqnr_db > 10 for each in errors if each.error.max_absolute)

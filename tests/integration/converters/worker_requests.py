@@ -50,9 +50,9 @@ def inspected(
     worker: ProcessPoolExecutor, blobs: SharedFolder, digest: str, file_name: str = ""
 ) -> ModelReport:
     source = ModelSource(digest=digest, file_name=file_name or digest)
-    return worker.submit(inspect_model, ModelRequest(exchange=blobs, source=source)).result()
+    return worker.submit(inspect_model, ModelRequest(exchange=blobs, source=source)).result(timeout=60)
 
 
 def run(worker: ProcessPoolExecutor, asked: BuildRequest) -> Built:
-    report = worker.submit(build_variant, asked).result()
+    report = worker.submit(build_variant, asked).result(timeout=120)
     return Built(report=report, manifest=variant_pb2.Manifest.FromString(report.manifest))

@@ -26,6 +26,18 @@ class Samples:
         return len(self.inputs[0])
 
 
+def are_classes(labels: NDArray[Any]) -> bool:
+    """Whole numbers, one a sample; what else there is says what it is only to its task."""
+    return labels.ndim == 1 and labels.dtype.kind in "iu"
+
+
+def are_one_class(labels: NDArray[Any] | None) -> bool:
+    """Whether these, two or more, are all the same class."""
+    if labels is None or len(labels) < 2 or not are_classes(labels):
+        return False
+    return bool(labels.min() == labels.max())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """Splits of one kind of sample. No evaluation sample is a training or a calibration sample too.

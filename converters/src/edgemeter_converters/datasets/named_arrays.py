@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeter_converters.datasets import splits
-from edgemeter_converters.datasets.dataset import Dataset, Inputs, Samples
+from edgemeter_converters.datasets.dataset import Dataset, Inputs, Samples, are_classes, are_one_class
 
 NAME = re.compile(r"x(_train|_test|_calibration)?(_\d+)?|y(_train|_test)?|class_names|vocabulary", re.ASCII)
 """Of the arrays that are read; others are ignored."""
@@ -45,9 +45,9 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], origins: Origins | None = No
     else:
         calibration = splits.pick_calibration(training.inputs, evaluation.inputs)
     labels = [each.labels for each in (training, evaluation) if each.labels is not None]
-    are_classes = bool(labels) and all(map(_are_classes, labels))
-    highest = max((int(each.max()) for each in labels), default=-1) if are_classes else -1
-    class_names = _class_names(arrays, highest) if are_classes else ()
+    all_classes = bool(labels) and all(map(are_classes, labels))
+    highest = max((int(each.max()) for each in labels), default=-1) if all_classes else -1
+    class_names = _class_names(arrays, highest) if all_classes else ()
     return Dataset(
         training=training,
         calibration=calibration,
@@ -113,7 +113,7 @@ def _training_and_evaluation(arrays: Mapping[str, NDArray[Any]], origins: Origin
         training, evaluation = splits.split(samples)
         # What is kept names its splits, and would be refused by those names when it is read again.
         for split, use in ((training, "learn from"), (evaluation, "evaluate with")):
-            if _is_one_class(split):
+            if are_one_class(split.labels):
                 raise ValueError(
                     f"'y' has too few samples to be split: the {len(split)} to {use} are all of one class; "
                     "save more of them, or x_train, y_train, x_test and y_test"
@@ -149,16 +149,11 @@ def _samples(arrays: Mapping[str, NDArray[Any]], inputs_name: str, labels_name: 
         raise ValueError(f"{inputs_name!r} has {len(inputs[0])} samples, {labels_name!r} has {len(labels)}")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise ValueError(f"{labels_name!r} holds NaN or infinity")
-    if not _are_classes(labels):
+    if not are_classes(labels):
         return Samples(inputs=inputs, labels=labels)
     if labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:
         raise ValueError(f"{labels_name!r} goes from {labels.min()} to {labels.max()}: labels count from 0")
     return Samples(inputs=inputs, labels=labels.astype(np.int64))
-
-
-def _are_classes(labels: NDArray[Any]) -> bool:
-    """Whole numbers, one a sample; what else there is says what it is only to its task."""
-    return labels.ndim == 1 and labels.dtype.kind in "iu"
 
 
 def _inputs(arrays: Mapping[str, NDArray[Any]], name: str) -> Inputs:
@@ -188,18 +183,11 @@ def _check_input(name: str, array: NDArray[Any]) -> None:
 
 
 def _check_classes(name: str, samples: Samples) -> None:
-    if samples.labels is not None and _is_one_class(samples):
+    if samples.labels is not None and are_one_class(samples.labels):
         raise ValueError(
             f"{name!r} is {samples.labels[0]} for each of its {len(samples)} samples: nothing is learned or "
             "scored on one class; save samples of several, or leave the labels out"
         )
-
-
-def _is_one_class(samples: Samples) -> bool:
-    labels = samples.labels
-    if labels is None or len(labels) < 2 or not _are_classes(labels):
-        return False
-    return bool(labels.min() == labels.max())
 
 
 def _check_alike(name: str, inputs: Inputs, others_name: str, others: Inputs) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeter_converters.datasets.dataset import Dataset, Inputs, Samples
+from edgemeter_converters.datasets.dataset import Dataset, Inputs, Samples, are_one_class
 from edgemeter_converters.datasets.digests import sample_digest, sample_digests
 
 MAX_CALIBRATION_SAMPLES = 200
@@ -30,7 +30,7 @@ def split(samples: Samples) -> tuple[Samples, Samples]:
     """
     order = _order(len(samples))
     share = max(1, round(EVALUATION_SHARE * len(samples)))
-    if samples.labels is not None and samples.labels.ndim == 1 and samples.labels.dtype.kind in "iu":
+    if samples.labels is not None:
         _mix_classes(order[:share], order[share:], samples.labels)
         _mix_classes(order[share:], order[:share], samples.labels)
     evaluation = _take(samples, np.sort(order[:share]))
@@ -78,11 +78,13 @@ def _order(samples: int) -> NDArray[np.intp]:
 
 
 def _mix_classes(split: NDArray[np.intp], others: NDArray[np.intp], labels: NDArray[Any]) -> None:
-    if len(split) < 2 or len(np.unique(labels[split])) > 1:
+    """Gives `split` a second class by one exchange, in place, unless that leaves `others` with one class."""
+    if not are_one_class(labels[split]):
         return
-    of_another_class = np.flatnonzero(labels[others] != labels[split[0]])
-    if len(of_another_class) > 1 or (len(of_another_class) == 1 and len(others) == 1):
-        first = of_another_class[0]
+    strangers = np.flatnonzero(labels[others] != labels[split[0]])
+    # A single sample is no split of one class: nothing is taken from it by exchanging it.
+    if len(strangers) > 1 or len(strangers) == len(others) == 1:
+        first = strangers[0]
         split[-1], others[first] = others[first], split[-1]
 
 

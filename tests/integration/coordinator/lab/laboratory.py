@@ -72,18 +72,6 @@ async def put(stub: blobs_pb2_grpc.BlobsAsyncStub, content: bytes) -> str:
     return digest
 
 
-def worker_processes() -> list[psutil.Process]:
-    """Conversion workers that have loaded TensorFlow, so that they are at a task."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if process.memory_info().rss > 300e6:
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
 @dataclass
 class Board:
     """An enrolled board, attached."""
@@ -125,6 +113,8 @@ class Laboratory:
         self.token: str | None = None
         self._channels: list[grpc.aio.Channel] = []
         self._listening: list[asyncio.Task[None]] = []
+        # Other tests' workers, say: none of this laboratory's business.
+        self._strangers = set(psutil.Process().children(recursive=True))
 
     async def start(self) -> Self:
         self.coordinator = await Coordinator.start(
@@ -151,6 +141,17 @@ class Laboratory:
             await channel.close()
         self._listening, self._channels = [], []
         await self.coordinator.stop()
+
+    def worker_processes(self) -> list[psutil.Process]:
+        """Its conversion workers that have loaded TensorFlow, so that they are at a task."""
+        found = []
+        for process in set(psutil.Process().children(recursive=True)) - self._strangers:
+            try:
+                if process.memory_info().rss > 300e6:
+                    found.append(process)
+            except psutil.NoSuchProcess:
+                continue
+        return found
 
     def _channel(
         self, port: int, *, bearer: str | None = None, key: bytes | None = None, chain: bytes | None = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from edgemeter_protos.v1 import lab_pb2
-from tests.integration.coordinator.lab.laboratory import Laboratory, until, worker_processes
+from tests.integration.coordinator.lab.laboratory import Laboratory, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.needs_tensorflow]
 
 
 async def test_a_killed_worker_fails_its_variant_and_the_others_go_on(laboratory: Laboratory) -> None:
     board = await laboratory.join(name="pi-a", labels={})
-    for process in worker_processes():
+    for process in laboratory.worker_processes():
         # Its successor has TensorFlow to load first: a conversion is then met in the middle.
         process.kill()
     study = await laboratory.create("float32", "float16")
@@ -21,7 +21,7 @@ async def test_a_killed_worker_fails_its_variant_and_the_others_go_on(laboratory
     async def failed() -> bool:
         shown = await laboratory.study(study.id)
         if shown.variants[0].state == lab_pb2.VARIANT_STATE_CONVERTING:
-            for process in worker_processes():
+            for process in laboratory.worker_processes():
                 process.kill()
                 killed.add(process.pid)
         return shown.variants[0].state in (lab_pb2.VARIANT_STATE_FAILED, lab_pb2.VARIANT_STATE_READY)

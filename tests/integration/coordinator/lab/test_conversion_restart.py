@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgemeter_protos.v1 import lab_pb2
-from tests.integration.coordinator.lab.laboratory import Laboratory, until, worker_processes
+from tests.integration.coordinator.lab.laboratory import Laboratory, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.needs_tensorflow]
 
@@ -25,7 +25,7 @@ async def test_a_conversion_goes_on_after_a_restart(tmp_path: Path, material: Pa
             return shown.variants[0].state == lab_pb2.VARIANT_STATE_CONVERTING
 
         await until("a conversion", converting)
-        workers = worker_processes()
+        workers = laboratory.worker_processes()
         assert workers
     finally:
         await laboratory.stop()

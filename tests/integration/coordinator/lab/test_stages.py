@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from edgemeter_agent.compression import find_decompressor
 from edgemeter_protos.v1 import lab_pb2, refusal_pb2, variant_pb2
-from tests.integration.coordinator.lab.laboratory import Laboratory, put, refused, until, worker_processes
+from tests.integration.coordinator.lab.laboratory import Laboratory, put, refused, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.needs_tensorflow]
 
@@ -262,7 +262,7 @@ async def test_cancelling_stops_a_training_that_nobody_else_waits_for(laboratory
         return epoch(await training(laboratory, second.id)) > epoch(phase) + 1
 
     await until("the training goes on for the other study", goes_on)
-    at_it = max(worker_processes(), key=lambda process: process.cpu_percent(0.5))
+    at_it = max(laboratory.worker_processes(), key=lambda process: process.cpu_percent(0.5))
     await laboratory.lab.CancelStudy(lab_pb2.CancelStudyRequest(study=second.id))
     await until("the end of the worker that trained", lambda: not at_it.is_running())
     assert (await laboratory.study(second.id)).state == lab_pb2.STUDY_STATE_CANCELLED
@@ -274,7 +274,7 @@ async def test_a_training_survives_its_worker_and_its_coordinator(laboratory: La
     study = await laboratory.create(f"{recipe}+float16", "float16")
     phase = await training(laboratory, study.id)
     await until("a checkpoint", lambda: set(checkpoints(laboratory)) - earlier)
-    for process in worker_processes():
+    for process in laboratory.worker_processes():
         process.kill()
     # Its successor goes on from there.
     phase = await training(laboratory, study.id)
